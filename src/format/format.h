@@ -1,0 +1,58 @@
+/* Bytes in, bytes out: the file formats, without any idea of training. Every reader of outside bytes has a fuzz target. */
+#ifndef DT_FORMAT_H
+#define DT_FORMAT_H
+
+#include "base/base.h"
+
+/* ---- safetensors (https://github.com/huggingface/safetensors, format section of its README) ------------------ */
+
+typedef enum dt_element { DT_ELEMENT_F32, DT_ELEMENT_F64, DT_ELEMENT_I64, DT_ELEMENT_I32, DT_ELEMENT_U8, DT_ELEMENT_U64, DT_ELEMENT_OTHER } dt_element;
+
+enum { DT_MAX_RANK = 8 };
+
+typedef struct dt_saved_tensor {
+    const char *name;
+    dt_element element;
+    char element_name[8]; /* as the file says it: "F32", "BF16" */
+    int rank;
+    size_t shape[DT_MAX_RANK];
+    const uint8_t *bytes; /* into the mapped file: little-endian, possibly unaligned */
+    size_t n_bytes;
+} dt_saved_tensor;
+
+typedef struct dt_saved {
+    dt_saved_tensor *tensors; /* in the order of their bytes */
+    size_t n_tensors;
+    struct { const char *key, *value; } *metadata;
+    size_t n_metadata;
+    dt_view view;
+    dt_arena arena;
+} dt_saved;
+
+/* Opens and checks: header length, JSON without duplicate keys, types, shapes times element size = bytes, offsets in range,
+ * without gaps or overlap. Messages name the tensor and both numbers. */
+duet_status dt_saved_open(const char *path, dt_saved **out, duet_error *err);
+duet_status dt_saved_parse(const char *name, const uint8_t *bytes, size_t n, dt_saved **out, duet_error *err); /* bytes: borrowed while open */
+void dt_saved_close(dt_saved *s);
+const dt_saved_tensor *dt_saved_find(const dt_saved *s, const char *name); /* NULL: none */
+const char *dt_saved_metadata(const dt_saved *s, const char *key);         /* NULL: none */
+
+/* Writing: declare every tensor, then give their bytes in the same order; the file appears at commit or not at all. */
+typedef struct dt_saver dt_saver;
+duet_status dt_saver_create(const char *path, dt_saver **out, duet_error *err);
+void dt_saver_metadata(dt_saver *s, const char *key, const char *value);
+void dt_saver_declare(dt_saver *s, const char *name, dt_element element, int rank, const size_t *shape);
+void dt_saver_bytes(dt_saver *s, const void *bytes, size_t n); /* the next tensor's, in one or more pieces */
+duet_status dt_saver_commit(dt_saver *s, duet_error *err);     /* frees s, also on error; DT_BUG if bytes are missing */
+void dt_saver_abort(dt_saver *s);
+
+/* ---- JSON lines and CSV, written ------------------------------------------------------------------------------ */
+
+/* Appends one JSON string literal, escaped (UTF-8; bytes that are not become U+FFFD). */
+void dt_json_string(dt_text *out, const char *text);
+/* Appends a number; not finite: null. Shortest text that reads back to the same double. */
+void dt_json_number(dt_text *out, double value);
+/* Appends a CSV field, quoted where needed (RFC 4180). */
+void dt_csv_field(dt_text *out, const char *text);
+
+#endif

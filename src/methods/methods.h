@@ -1,0 +1,89 @@
+/* Distillation methods, written as formulas. Given what every network offers, a method returns one scalar loss node per
+ * network; dt_detach says who learns from whom. It never touches a pointer, a device or a task's outputs other than
+ * through the task. One file each; METHODS.md is what they must read like. */
+#ifndef DT_METHODS_H
+#define DT_METHODS_H
+
+#include "tasks/tasks.h"
+
+typedef enum dt_role { DT_ROLE_PEER, DT_ROLE_TEACHER, DT_ROLE_STUDENT } dt_role;
+extern const char dt_role_choices[]; /* "peer|teacher|student" */
+
+typedef struct dt_peer {
+    const char *name;
+    dt_role role;
+    bool frozen; /* not trained, in inference mode */
+    dt_built built;
+} dt_peer;
+
+typedef struct dt_peers {
+    dt_peer at[DT_MAX_NETWORKS];
+    int n;
+    dt_targets targets;
+    const dt_task *task;
+    dt_task_config task_config;
+    dt_node ramp_epoch; /* input [1,1,1,1]: the epoch, from 0, as a real: warm-up ramps are built from it */
+} dt_peers;
+
+enum { DT_MAX_VARIANTS = 4, DT_MAX_TERMS = 48, DT_MAX_CHOICE_SCALARS = 16 };
+
+/* A value worth logging: its mean over the epoch goes to metrics.csv. */
+typedef struct dt_term {
+    char name[40]; /* "student.ce", "adm.similarity" */
+    dt_node node;  /* scalar */
+    int variant;   /* -1: in every step */
+} dt_term;
+
+typedef struct dt_losses {
+    int n_variants;                                  /* 1 unless the method has a choice */
+    dt_node loss[DT_MAX_VARIANTS][DT_MAX_NETWORKS];  /* DT_NONE: this network is not updated in this variant */
+    bool track[DT_MAX_VARIANTS][DT_MAX_NETWORKS];    /* do its running statistics move? */
+    dt_node choice[DT_MAX_CHOICE_SCALARS];           /* scalars that `choose` decides by */
+    int n_choice;
+    dt_term terms[DT_MAX_TERMS];
+    int n_terms;
+    /* Method state that changes between epochs (KDCL general): input nodes it fills in `refresh`. */
+    dt_node epoch_input;                             /* [1,K,1,1] or DT_NONE */
+} dt_losses;
+
+typedef struct dt_method {
+    const char *name, *help, *source;
+    int min_networks, max_networks;
+    size_t config_bytes;
+    const dt_option *options; /* ends with a zero row */
+    bool needs_validation_default, independent_views; /* data.views defaults to independent */
+    /* What the option tables cannot say: roles, combinations. Message names the line to add. NULL: nothing to check. */
+    duet_status (*check)(const dt_peers *peers, const void *config, size_t validation_images, duet_error *err);
+    duet_status (*losses)(dt_graph *g, const dt_peers *peers, const void *config, dt_losses *out, duet_error *err);
+    /* Which variant runs next, from the choice scalars of this step's forward. NULL: n_variants is 1. */
+    int (*choose)(const float *scalars, const void *config);
+    const char *const *variant_names; /* for the log: "learning", "expert" */
+    /* Before each epoch, when losses set epoch_input: logits[i] [n, classes] of network i on the held-out images -> values [K]. */
+    duet_status (*refresh)(const float *const *logits, const int32_t *labels, size_t n, size_t classes, int networks,
+                           const void *config, float *values, duet_error *err);
+} dt_method;
+
+const dt_method *dt_method_find(const char *name, duet_error *err);
+const dt_method *dt_method_at(size_t i); /* NULL past the end */
+
+/* ---- ADM, the companion (METHODS.md 3) ---------------------------------------------------------------------- */
+
+typedef struct dt_adm_config {
+    bool enabled; /* the section is there */
+    int consensus, divergence, view, stage, weights;
+    double tau, alpha, beta, warmup_epochs;
+    bool detach;
+} dt_adm_config;
+extern const dt_option dt_adm_options[];
+extern const char dt_adm_help[], dt_adm_source[];
+duet_status dt_adm_check(const dt_peers *peers, const dt_adm_config *c, duet_error *err);
+/* Adds its terms to the losses of a base method. */
+duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *c, dt_losses *losses, duet_error *err);
+
+/* ---- for method files ---------------------------------------------------------------------------------------- */
+
+void dt_losses_term(dt_losses *l, dt_node node, int variant, const char *format, ...) DT_PRINTF(4, 5);
+/* min(1, (epoch + 1) / warmup_epochs) as a scalar node; the constant 1 when warmup_epochs is 0. */
+dt_node dt_ramp(dt_graph *g, const dt_peers *peers, double warmup_epochs);
+
+#endif
