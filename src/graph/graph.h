@@ -56,6 +56,9 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     X(AVG_POOL_GRAD, "avg_pool_grad", 1, 1, 1) /* dy; shape of x is the node's */                                      \
     X(ADAPTIVE_AVG_POOL, "adaptive_avg_pool", 1, 1, 1) /* x -> the node's h, w, as torch.nn.AdaptiveAvgPool2d */       \
     X(ADAPTIVE_AVG_POOL_GRAD, "adaptive_avg_pool_grad", 1, 1, 1)                                                       \
+    X(UPSAMPLE, "upsample", 1, 1, 1)   /* x -> the node's h, w: place o takes input place floor(o * in / out): block copy */ \
+    X(UPSAMPLE_GRAD, "upsample_grad", 1, 1, 1) /* dy; shape of x is the node's: sums */                                \
+    X(ROW, "row", 1, 1, 1)             /* row a.integer of the first dimension: [n,c,h,w] -> [1,c,h,w]; no gradient */  \
     /* batch normalisation. stats: [2, c, 1, 1], row 0 the mean, row 1 1/sqrt(variance + eps) */                       \
     X(BN_STATS, "bn_stats", 1, 2, 2)   /* x, [addend]: of x, or of x + addend, which is then output 1; a.bn */         \
     X(BN_FROZEN, "bn_frozen", 2, 2, 1) /* running mean, running variance -> stats; a.bn.eps */                         \
@@ -132,7 +135,7 @@ typedef union dt_attributes {
     dt_conv_spec conv;
     dt_pool_spec pool;
     struct { bool transpose_a, transpose_b; } matmul;
-    struct { double eps, momentum; bool relu, emit; } bn;
+    struct { double eps, momentum; size_t count; bool relu, emit; } bn; /* count: n*h*w of the normalised tensor */
     struct { double scale, shift; } affine;
     struct { double low, high; } clamp;
     struct { unsigned axes; double scale; } reduce;
@@ -165,6 +168,7 @@ typedef struct dt_graph_node {
     int network;       /* the network it was built for, -1: shared (losses) */
     int variant;       /* which variant of the step it belongs to, -1: all. See dt_graph_set_variant */
     int parameter;     /* PARAMETER: position in g->parameters */
+    int gradient_of;   /* position in g->parameters of the parameter whose gradient block holds this value, -1 */
     bool dead;         /* removed by a pass */
 } dt_graph_node;
 
@@ -247,6 +251,7 @@ dt_node dt_simplex_weights(dt_graph *g, dt_node labels, const dt_node *logits, s
 dt_node dt_spatial_cosine(dt_graph *g, dt_node u, dt_node v);
 dt_node dt_place_softmax(dt_graph *g, dt_node x, double scale);
 dt_node dt_adaptive_avg_pool(dt_graph *g, dt_node x, size_t h, size_t w);
+dt_node dt_upsample(dt_graph *g, dt_node x, size_t h, size_t w);
 
 /* Any node, by kind: what the functions above end in, and what differentiation and fusion use. */
 dt_node dt_node_make(dt_graph *g, dt_kind kind, const dt_node *in, int n_in, dt_attributes a, dt_shape shape, dt_type type);
@@ -258,6 +263,9 @@ void dt_node_name(dt_graph *g, dt_node x, const char *format, ...) DT_PRINTF(3, 
  * where loss does not depend on wrt[i]. Only nodes between wrt and loss are visited, so a network's parameters get the
  * gradient of that network's loss and of no other. Nodes go to the current network and variant. */
 void dt_differentiate(dt_graph *g, dt_node loss, const dt_node *wrt, size_t n, dt_node *grad);
+
+/* Where the running statistics of a network move: track[v] for each of n variants. Without this call: in every step. */
+void dt_graph_track(dt_graph *g, int network, const bool *track, int n_variants);
 
 /* Rewrites the graph into fewer, larger operations; results are the same up to rounding. `keep` are nodes whose values
  * somebody reads after a run; they and what they need survive. Order of nodes stays a valid order of execution; in/out

@@ -63,8 +63,9 @@ typedef struct dt_program_spec {
     bool no_fusion;           /* for tests and `duet plan --no-fusion` */
 } dt_program_spec;
 
-/* Gradients are found by the caller with dt_differentiate and handed over by naming their nodes: */
-void dt_program_gradient(dt_graph *g, dt_node parameter, dt_node gradient); /* gradient's value goes to parameter's gradient block */
+/* The caller finds gradients with dt_differentiate and says here where they go: gradient's value is written straight into
+ * parameter's gradient block. One gradient node for each parameter and variant. */
+void dt_program_gradient(dt_graph *g, dt_node parameter, dt_node gradient);
 
 duet_status dt_program_compile(const dt_program_spec *spec, dt_program **out, duet_error *err);
 void dt_program_destroy(dt_program *p);
