@@ -8,66 +8,140 @@
 
 /* ---- schedule ------------------------------------------------------------------------------------------------ */
 
-/* The learning rate at a step. multistep: lr * gamma^(milestones <= epoch), epochs counted from 0; cosine: to 0; onecycle: to lr from
- * lr/25 over the first 30 % of the steps, then to lr/1e4, both half cosines; warmup_epochs: linear from 0 before all but onecycle. */
+/* The learning rate of step `step` (from 0, over the whole run), before a network's lr_scale; steps = epochs * steps_per_epoch.
+ *
+ *     multistep  lr * gamma^(number of milestones <= epoch), epochs counted from 0
+ *     cosine     lr * (1 + cos(pi t)) / 2, t from 0 at the end of the warm-up towards 1 at the end of the run
+ *     onecycle   from lr/25 to lr over the first 30 % of the steps, then to lr/1e4, both half cosines
+ *     constant   lr
+ *
+ * warmup_epochs: all but onecycle are multiplied by (step + 1) / (warmup_epochs * steps_per_epoch) until that reaches 1, so that
+ * the first step already moves. */
 double dt_learning_rate(const dt_recipe *r, int64_t step, int64_t steps_per_epoch);
 
 /* ---- weights in files ---------------------------------------------------------------------------------------- */
 
-/* Writes network i as safetensors under PyTorch's names, num_batches_tracked included; metadata: model, classes, data, mean, std, epoch. */
+/* Writes network i as safetensors under PyTorch's names, num_batches_tracked (one I64 per batch norm, after its running_var)
+ * included. metadata: n_pairs keys, each followed by its value.
+ * Errors:  DUET_IO; DUET_NUMERIC, naming the tensor, when a value is not finite. An older file at `path` is then as it was. */
 duet_status dt_weights_save(const dt_state *s, int network, const char *path, const char *const *metadata, size_t n_pairs, duet_error *err);
-/* Reads weights of the same model: names, shapes and types must match exactly; the message names the first tensor that does not. */
+
+/* Reads weights of the same model: names, shapes and types must match exactly; the message names the first tensor that does not.
+ * Momentum becomes zero. On error the state is untouched. */
 duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err);
+
+/* ---- a network in inference mode ------------------------------------------------------------------------------ */
+
+/* Running statistics, no gradient, a fixed batch; shares the state it was made from, so it always sees the newest weights. */
+typedef struct dt_inference {
+    dt_graph *graph;
+    dt_program *program;
+    dt_node image, logits;
+    size_t batch, image_count, classes; /* image_count: floats of one picture */
+    float *padded;                      /* [batch, image_count]: where an incomplete batch gets its zeros */
+} dt_inference;
+
+/* network: which of s's networks; name: for messages and dumps. *out is filled in on success only. */
+duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, size_t classes, size_t batch,
+                                dt_inference *out, duet_error *err);
+void dt_inference_release(dt_inference *i); /* a zeroed one is fine */
+/* images [n, h, w, 3] normalised -> logits [n, classes]; 1 <= n <= batch. Allocates nothing. */
+duet_status dt_inference_run(dt_inference *i, const float *images, size_t n, float *logits, duet_error *err);
+
+/* A weights file made ready to classify; what it says of itself (model, classes, data, mean, std) is believed and checked. */
+typedef struct dt_classifier {
+    dt_device *device;
+    dt_state *state;
+    dt_inference network;
+    const dt_model *model;
+    size_t classes;
+    char data[32];          /* the data set it was trained on, "" when the file does not say */
+    bool normalised;        /* mean and std are in the file */
+    float mean[3], std[3];
+    int64_t epoch;          /* -1 when the file does not say */
+} dt_classifier;
+
+/* model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. */
+duet_status dt_classifier_open(const char *path, const char *model, size_t classes, const char *device, int threads, size_t batch,
+                               dt_classifier **out, duet_error *err);
+void dt_classifier_close(dt_classifier *c);
+
+typedef struct dt_pair_measures {
+    double agreement; /* percent of images on which both name the same class */
+    double kl;        /* mean KL(p_a || p_b), a the earlier network */
+} dt_pair_measures;
+
+typedef struct dt_evaluation {
+    size_t images;
+    dt_measures measures[DT_MAX_NETWORKS];
+    dt_pair_measures pairs[DT_MAX_NETWORKS][DT_MAX_NETWORKS]; /* [a][b], a < b */
+} dt_evaluation;
+
+/* Measures n networks over one pass of the loader (view 0; its batch no larger than theirs).
+ * keep[i]: NULL, or room for network i's logits of the whole pass, in its order. keep and labels may be NULL.
+ * stop: as in dt_run_options; when it is set DUET_STOPPED comes back and *out is untouched. */
+duet_status dt_evaluate(dt_inference *networks, int n, dt_loader *loader, float *const *keep, int32_t *labels,
+                        const volatile int *stop, dt_evaluation *out, duet_error *err);
+
+/* The batch for evaluating `images` pictures: 250, or a nearby divisor that leaves no incomplete last batch. */
+size_t dt_evaluation_batch(size_t images);
 
 /* ---- a step, compiled from a recipe -------------------------------------------------------------------------- */
 
 /* Graph, state and programs of a recipe on a device: what `plan`, `bench` and the loop share. */
 typedef struct dt_session {
-    const dt_recipe *recipe;
+    const dt_recipe *recipe;  /* borrowed */
     dt_device *device;
-    dt_graph *graph;           /* the training step */
+    dt_graph *graph;          /* the training step */
     dt_peers peers;
-    dt_losses losses;
+    dt_losses losses;         /* its nodes can be read after a step: losses, terms, choice; a term only when its variant ran */
     dt_state *state;
     dt_program *step;
     dt_node image[DT_MAX_NETWORKS]; /* input of each network; the same node when views are shared */
     int n_views;
-    dt_node losses_out[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
-    /* SGD tokens, non-zero when a gradient was not finite. */
+    size_t image_count;       /* floats of one picture */
+    /* SGD tokens, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
     dt_node finite[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
-    /* Inference of every network, for evaluation: one program per network. */
-    dt_graph *eval_graph[DT_MAX_NETWORKS];
-    dt_program *eval[DT_MAX_NETWORKS];
-    dt_node eval_image[DT_MAX_NETWORKS], eval_logits[DT_MAX_NETWORKS];
-    size_t eval_batch;
+    dt_inference eval[DT_MAX_NETWORKS]; /* of every network, for evaluation; its state is this session's */
 } dt_session;
+
+/* Builds, differentiates and compiles the step, and gives every network its first weights (init file or random by seed).
+ * data must hold the training images left after the validation split was taken: methods are checked against it. */
 duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err);
 void dt_session_destroy(dt_session *s);
-/* One step on a batch: writes inputs, runs, chooses, runs. lr is set by the caller before. *variant: which ran. */
+/* Networks whose parameters a step changes: neither frozen nor without a loss in every variant. */
+bool dt_session_trains(const dt_session *s, int network);
+/* One step on a batch of exactly train.batch images: writes inputs, runs, chooses, runs. epoch: from 0. lr: before lr_scale.
+ * *variant: which ran (may be NULL). Allocates nothing.
+ * Errors:  DUET_NUMERIC names network, tensor and what to try when a loss or a gradient is not finite (the update has been
+ *          made: the state is spoilt); DUET_DEVICE. */
 duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch, double lr, int *variant, duet_error *err);
+/* The loss of a network in the step that ran variant `variant`; NAN where it has none. */
+double dt_session_loss(const dt_session *s, int variant, int network);
 
 /* ---- events and the run -------------------------------------------------------------------------------------- */
 
 typedef struct dt_network_result {
-    dt_measures last, best;
-    int64_t best_epoch;
+    dt_measures last, best; /* on the test set; best: at best_epoch */
+    int64_t best_epoch;     /* from 1; 0: never evaluated */
 } dt_network_result;
 
 typedef struct dt_progress {
-    int64_t epoch, epochs, step, steps; /* step of this epoch */
+    int64_t epoch, epochs, step, steps; /* epoch from 1; step of this epoch, from 1 */
     double lr, images_per_s, left_s;
     int n_networks;
-    double loss[DT_MAX_NETWORKS];
+    double loss[DT_MAX_NETWORKS];       /* of this step; NAN where a network has none */
 } dt_progress;
 
 typedef struct dt_epoch_report {
     int64_t epoch, epochs;              /* finished epoch, from 1 */
-    double lr, train_s, eval_s, images_per_s, loader_wait_share;
+    double lr, train_s, eval_s, images_per_s, loader_wait_share; /* lr: of the epoch's last step */
     int n_networks;
     const char *names[DT_MAX_NETWORKS];
-    double loss[DT_MAX_NETWORKS];       /* mean over the epoch */
-    bool evaluated;
-    dt_measures measures[DT_MAX_NETWORKS];
+    double loss[DT_MAX_NETWORKS];       /* mean over the epoch's steps that had one; NAN: none had */
+    bool evaluated, validated;          /* validated: there is a validation split */
+    dt_measures measures[DT_MAX_NETWORKS];   /* test set */
+    dt_measures validation[DT_MAX_NETWORKS]; /* held-out training images */
 } dt_epoch_report;
 
 typedef struct dt_observer {
@@ -79,23 +153,26 @@ typedef struct dt_observer {
 
 typedef struct dt_run_options {
     const char *out;         /* the run folder */
-    bool resume;
+    bool resume;             /* continue the run in `out`; without a checkpoint there: start */
     int64_t max_steps;       /* 0: no limit; stops after that many steps in total, with a checkpoint: for tests and trials */
     dt_observer observer;
-    const volatile int *stop; /* set asynchronously (a signal handler): stop after this step, with a checkpoint */
+    const volatile int *stop; /* set asynchronously (a signal handler): stop after this step, with a checkpoint; NULL: never */
 } dt_run_options;
 
 typedef struct dt_run_result {
     int n_networks;
-    const char *names[DT_MAX_NETWORKS];
+    const char *names[DT_MAX_NETWORKS];  /* the recipe's */
+    const char *models[DT_MAX_NETWORKS];
     dt_network_result results[DT_MAX_NETWORKS];
     int64_t epochs_done, steps_done;
     bool best_by_validation; /* else by the test set */
-    bool finished;
-    double images_per_s;
+    bool finished;           /* false: stopped by max_steps or on request */
+    double images_per_s;     /* over all training seconds of the run */
 } dt_run_result;
 
-/* Trains. DUET_STOPPED when stopped on request after a checkpoint (result is filled in then too). */
+/* Trains. DUET_OK when the run is finished or max_steps was reached, DUET_STOPPED when stopped on request after a checkpoint
+ * (result is filled in both times); a run that was finished before returns its results at once. The folder is created only
+ * when recipe, data and networks are known to be good; one that holds a run is refused without `resume`. */
 duet_status dt_train(const dt_recipe *r, const dt_run_options *o, dt_run_result *result, duet_error *err);
 
 #endif
