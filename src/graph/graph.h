@@ -10,8 +10,9 @@
  * kh, kw] in that order ("OIHW"), as in PyTorch's files. For tensors with h = w = 1 the two orders agree, which is why a
  * linear layer's [out, in] weight is both.
  *
- * Element-wise operations broadcast dimensions of 1. Nodes are created in an order in which inputs come first; this is
- * also the order of execution. A mistake in building a graph (shapes that do not fit) is recorded once, in g->error, with
+ * Element-wise operations broadcast dimensions of 1. Nodes are created in an order in which inputs come first, and their
+ * numbers never change: passes rewrite nodes where they stand, append new ones and leave a valid order of execution in
+ * g->order. A mistake in building a graph (shapes that do not fit) is recorded once, in g->error, with
  * the names of the nodes; later calls return DT_NONE, so that models and methods read like formulas and the caller
  * checks once with dt_graph_check. */
 #ifndef DT_GRAPH_H
@@ -183,6 +184,8 @@ typedef struct dt_graph {
     int network, variant;
     bool training;       /* batch norm from the batch (true) or from running statistics */
     const char *scope;   /* prefix of names in messages and dumps: the network's name */
+    dt_node *order;      /* order of execution, set by dt_fuse: live nodes only */
+    size_t n_order;
     /* counts of what passes did, for `duet plan` */
     struct { int bn_residual, bn_relu, bn_grad_relu, bn_grad_emit, bn_grad_add, bn_stats_add, shared, removed, in_place; } fused;
 } dt_graph;
@@ -242,6 +245,7 @@ dt_node dt_mean(dt_graph *g, dt_node x, unsigned axes);
 dt_node dt_reduce_min(dt_graph *g, dt_node x, unsigned axes);
 dt_node dt_reduce_max(dt_graph *g, dt_node x, unsigned axes);
 dt_node dt_reshape(dt_graph *g, dt_node x, dt_shape shape);
+dt_node dt_row(dt_graph *g, dt_node x, size_t row); /* [n,c,h,w] -> [1,c,h,w]; no gradient */
 dt_node dt_broadcast(dt_graph *g, dt_node x, dt_shape shape);
 dt_node dt_matmul(dt_graph *g, dt_node a, dt_node b, dt_node bias, bool transpose_a, bool transpose_b);
 dt_node dt_log_softmax(dt_graph *g, dt_node x, double temperature);
@@ -268,8 +272,8 @@ void dt_differentiate(dt_graph *g, dt_node loss, const dt_node *wrt, size_t n, d
 void dt_graph_track(dt_graph *g, int network, const bool *track, int n_variants);
 
 /* Rewrites the graph into fewer, larger operations; results are the same up to rounding. `keep` are nodes whose values
- * somebody reads after a run; they and what they need survive. Order of nodes stays a valid order of execution; in/out
- * values of keep[] are updated when a kept node was merged into another. */
+ * somebody reads after a run; they and what they need survive; keep[i] is updated when a kept node was merged into another. Nodes with effects (BN_TRACK, SGD) and gradients
+ * of parameters always survive. `enable` false: only removes what nobody needs, merges nothing. */
 void dt_fuse(dt_graph *g, dt_node *keep, size_t n_keep, bool enable);
 
 /* Where each value lives: an offset in one slab, or DT_OUTSIDE (inputs, parameters, gradients: memory given from outside). */
@@ -280,12 +284,13 @@ typedef struct dt_placement {
     size_t total_bytes;   /* of all values, each counted once: what no sharing would take */
     int in_place;         /* values that took over their input's place */
 } dt_placement;
-/* external[i]: node i has its own memory. keep: values that must survive to the end of the run. real_bytes: 4 or 8. */
-duet_status dt_place(const dt_graph *g, const bool *external, const dt_node *keep, size_t n_keep, size_t real_bytes,
+/* Call after dt_fuse. external[i]: node i has its own memory. keep: values that must survive to the end of the run. real_bytes: 4 or 8.
+ * in_place: may the output of this kind take over input i's memory? (dt_op_in_place) */
+duet_status dt_place(dt_graph *g, bool (*in_place)(dt_kind kind, int input), const bool *external, const dt_node *keep, size_t n_keep, size_t real_bytes,
                      dt_placement *out, duet_error *err);
 void dt_placement_release(dt_placement *p);
 
-/* The node that holds x's memory: x itself, or what RESHAPE and DETACH look through. */
+/* The node that holds x's memory: x itself, or what RESHAPE and DETACH look through. Also a PART is its own storage. */
 dt_node dt_storage_of(const dt_graph *g, dt_node x);
 
 void dt_graph_dump(const dt_graph *g, dt_text *out);     /* a line per node */
