@@ -1,0 +1,65 @@
+/* Residual networks for 32x32 pictures (He, Zhang, Ren, Sun, CVPR 2016, s. 4.2): 6n+2 layers in three stages of n blocks.
+ *
+ *     conv1 3x3, bn1, ReLU
+ *     layer1..3, block i: conv1 3x3 - bn1 - ReLU - conv2 3x3 - bn2 - (+ shortcut) - ReLU
+ *     global average, fc
+ *
+ * The stages have 16w, 32w, 64w channels, w = 1 or 4; layer2 and layer3 halve the picture in their first block. The stem has 16
+ * channels, or 32 in the x4 networks. Where stride or channels change, the shortcut is a 1x1 convolution with a norm
+ * (`downsample`), elsewhere the block's input itself. The order of layers below is PyTorch's order in state_dict. */
+#include "models/models_impl.h"
+
+typedef struct block_place {
+    int stage, index; /* layerS.I */
+} block_place;
+
+static dt_node shortcut(dt_graph *g, dt_node x, block_place at, size_t channels, size_t stride)
+{
+    if (stride == 1 && dt_shape_of(g, x).c == channels) return x;
+    dt_node y = dt_part_conv(g, x, channels, 1, stride, "layer%d.%d.downsample.0", at.stage, at.index);
+    return dt_part_norm(g, y, "layer%d.%d.downsample.1", at.stage, at.index);
+}
+
+static dt_node block(dt_graph *g, dt_node x, block_place at, size_t channels, size_t stride)
+{
+    dt_node y = dt_part_conv(g, x, channels, 3, stride, "layer%d.%d.conv1", at.stage, at.index);
+    y = dt_relu(g, dt_part_norm(g, y, "layer%d.%d.bn1", at.stage, at.index));
+    y = dt_part_conv(g, y, channels, 3, 1, "layer%d.%d.conv2", at.stage, at.index);
+    y = dt_part_norm(g, y, "layer%d.%d.bn2", at.stage, at.index);
+    return dt_relu(g, dt_add(g, y, shortcut(g, x, at, channels, stride)));
+}
+
+static dt_built build(const dt_model *m, dt_graph *g, dt_node image, size_t classes)
+{
+    static const char *const taps[] = {"stage1", "stage2", "stage3"};
+    const int blocks = (m->depth - 2) / 6;
+    const size_t width = (size_t)m->width;
+    dt_built b = {0};
+
+    dt_node x = dt_part_conv(g, image, width == 1 ? 16 : 32, 3, 1, "conv1");
+    x = dt_relu(g, dt_part_norm(g, x, "bn1"));
+    for (int stage = 1; stage <= 3; stage++) {
+        const size_t channels = ((size_t)16 * width) << (stage - 1);
+        for (int i = 0; i < blocks; i++) x = block(g, x, (block_place){stage, i}, channels, stage > 1 && i == 0 ? 2 : 1);
+        dt_part_tap(&b, taps[stage - 1], x);
+    }
+    dt_part_classifier(g, &b, x, classes, DT_LINEAR_TORCH);
+    return b;
+}
+
+#define RESNET(name_, depth_, width_, help_)                                                                           \
+    {.name = name_, .family = "resnet", .help = help_, .depth = depth_, .width = width_, .image = 32, .build = build}
+
+static const dt_model models[] = {
+    RESNET("resnet8", 8, 1, "1 block a stage, 16-32-64 channels; the smallest student"),
+    RESNET("resnet14", 14, 1, "2 blocks a stage, 16-32-64 channels"),
+    RESNET("resnet20", 20, 1, "3 blocks a stage, 16-32-64 channels; the usual student"),
+    RESNET("resnet32", 32, 1, "5 blocks a stage, 16-32-64 channels"),
+    RESNET("resnet44", 44, 1, "7 blocks a stage, 16-32-64 channels"),
+    RESNET("resnet56", 56, 1, "9 blocks a stage, 16-32-64 channels; the usual teacher"),
+    RESNET("resnet110", 110, 1, "18 blocks a stage, 16-32-64 channels"),
+    RESNET("resnet8x4", 8, 4, "resnet8 with four times the channels, 64-128-256"),
+    RESNET("resnet32x4", 32, 4, "resnet32 with four times the channels, 64-128-256"),
+};
+
+const dt_family dt_family_resnet = {models, DT_COUNT(models)};
