@@ -45,14 +45,11 @@ const dt_device_api *dt_device_find(const char *name, duet_error *err)
 
 /* ---- operations ---------------------------------------------------------------------------------------------- */
 
-/* Output 1 is there exactly when the operation has something to put in it. */
-static int count_outputs(const dt_op *op)
+/* Two operations can have a second output, of the shape of input 0, and say by an attribute whether somebody wants it:
+ * BN_STATS the sum x + addend, BN_GRAD_STATS the masked gradient. */
+static bool has_second_output(const dt_op *op)
 {
-    switch (op->kind) {
-    case DT_OP_BN_STATS: return op->in[1].n ? 2 : 1;         /* x + addend */
-    case DT_OP_BN_GRAD_STATS: return op->a.bn.emit ? 2 : 1;  /* g */
-    default: return 1;
-    }
+    return (op->kind == DT_OP_BN_STATS || op->kind == DT_OP_BN_GRAD_STATS) && op->a.bn.emit;
 }
 
 void dt_op_describe(const dt_graph *g, dt_node x, dt_op *out)
@@ -65,8 +62,8 @@ void dt_op_describe(const dt_graph *g, dt_node x, dt_op *out)
         out->in_type[i] = g->nodes[node->in[i]].type;
     }
     out->out[0] = node->shape;
-    out->n_out = count_outputs(out);
-    if (out->n_out == 2) out->out[1] = out->in[0]; /* both outputs above have the shape of input 0 */
+    out->n_out = 1;
+    if (has_second_output(out)) out->out[out->n_out++] = out->in[0];
 }
 
 bool dt_op_in_place(dt_kind kind, int input)
