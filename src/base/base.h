@@ -42,7 +42,7 @@ const char *dt_nearest(const char *name, const char *const *names, size_t n);
 bool dt_size_mul(size_t a, size_t b, size_t *out);
 bool dt_size_add(size_t a, size_t b, size_t *out);
 
-enum { DT_ALIGN = 64 }; /* every block we hand out starts on a cache line and a full AVX-512 vector */
+enum { DT_ALIGN = 64 }; /* every block of dt_alloc starts on a cache line and a full AVX-512 vector */
 
 /* Zeroed, DT_ALIGN-aligned memory for count*size bytes; NULL when it cannot be had or count*size overflows.
  * All of duet's memory outside arenas comes from here, so that tests can make the k-th call fail. */
@@ -51,7 +51,8 @@ void *dt_realloc(void *block, size_t old_bytes, size_t new_bytes); /* new bytes 
 void dt_free(void *block);
 void dt_alloc_fail_at(long k); /* tests: the k-th call from now on this thread returns NULL, once; k <= 0: off */
 
-/* Memory that is released at once: the lifetime of an object. Blocks stay where they are. */
+/* Memory that is released at once: the lifetime of an object. Blocks stay where they are, aligned for any C type (not to
+ * DT_ALIGN: they are names and small structs, not what kernels read). */
 typedef struct dt_arena {
     struct dt_arena_block *blocks;
 } dt_arena;
@@ -101,7 +102,8 @@ void dt_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]
 
 /* A file that appears complete or not at all: bytes go to a temporary name beside `path`; commit flushes them to the
  * disk and renames. Abort, or a crash, leaves an older `path` as it was. The first write error sticks and is returned
- * by commit, so that callers may check once. */
+ * by commit, so that callers may check once. The temporary name is PATH.tmp; a crash may leave it, the next write reuses it.
+ * Errors: DUET_IO; also when `path` is not a regular file or another process is writing it. */
 typedef struct dt_file dt_file;
 duet_status dt_file_create(const char *path, dt_file **out, duet_error *err);
 void dt_file_write(dt_file *f, const void *bytes, size_t n);
