@@ -59,7 +59,7 @@ typedef struct dt_program_spec {
     /* Values somebody reads: losses, scalars, logits. Updated in place when fusion merges them. */
     dt_node *outputs;
     size_t n_outputs;
-    int n_variants;           /* 0 or 1: no choice */
+    int n_variants;           /* variants that nodes may belong to; a step without a choice may use none or one */
     bool no_fusion;           /* for tests and `duet plan --no-fusion` */
 } dt_program_spec;
 
