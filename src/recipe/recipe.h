@@ -32,6 +32,7 @@ typedef struct dt_recipe {
     dt_arena arena;
 } dt_recipe;
 
+enum { DT_RECIPE_F32, DT_RECIPE_BF16 };
 enum { DT_SCHEDULE_MULTISTEP, DT_SCHEDULE_COSINE, DT_SCHEDULE_ONECYCLE, DT_SCHEDULE_CONSTANT };
 
 /* Reads path (and what it `extends:`), applies overrides "key.path=value" in order ("networks.0.model=resnet20" or by name,
@@ -44,8 +45,12 @@ duet_status dt_recipe_parse(const char *name, const char *text, size_t bytes, co
 void dt_recipe_destroy(dt_recipe *r);
 /* Resolved YAML, every default written out; reading it back gives an equal recipe, and the same text again. */
 void dt_recipe_write(const dt_recipe *r, dt_text *out);
-void dt_recipe_schema(dt_text *out);                     /* JSON Schema (draft 2020-12) */
-void dt_recipe_help(const char *section, dt_text *out);  /* NULL: all sections; the text of `duet help recipe` */
+
+/* What there is to say about recipes, from the same tables. */
+void dt_recipe_schema(dt_text *out);                     /* JSON Schema (draft 2020-12): docs/recipe.schema.json */
 void dt_recipe_markdown(dt_text *out);                   /* docs/recipe.md */
+/* The text of `duet help recipe`, or of one section, method name or "adm"; false, with nothing appended, where there is no such section. */
+bool dt_recipe_help(const char *section, dt_text *out);
+const char *dt_recipe_section_at(size_t i);              /* "data", .. "train.schedule", "device"; NULL past the end */
 
 #endif

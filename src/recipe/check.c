@@ -1,0 +1,151 @@
+/* What option tables cannot say: defaults that follow from other keys, and combinations that cannot work. Every message
+ * stands at the key that would have to change. What needs data or a graph to be seen (a data set's classes, channels of two
+ * maps) is checked where those are. */
+#include "recipe/recipe_impl.h"
+
+#include <string.h>
+
+enum { MAX_NETWORK_NAME = 24 };
+
+/* Names whose files or columns would be taken for something else: state.safetensors, the terms of adm. */
+static const char *const reserved_names[] = {"state", "adm"};
+
+/* a*b/c, rounded up. */
+static int64_t part_of(int64_t a, int64_t b, int64_t c)
+{
+    return (a * b + c - 1) / c;
+}
+
+void dt_recipe_complete(dt_recipe *r, const dt_yaml *root)
+{
+    const dt_yaml *schedule = dt_yaml_find(dt_yaml_find(root, "train"), "schedule");
+    if (!dt_yaml_find(schedule, "milestones")) {
+        int64_t n = r->train.epochs;
+        r->train.schedule.milestones = (dt_ints){{part_of(n, 5, 8), part_of(n, 3, 4), part_of(n, 7, 8)}, 3};
+    }
+    if (!dt_yaml_find(dt_yaml_find(root, "data"), "views") && r->method->independent_views) r->data.views = 1;
+}
+
+/* ---- networks ------------------------------------------------------------------------------------------------- */
+
+/* A network's name becomes a file name, a column and part of the names of terms. */
+static bool is_good_name(const char *name)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char inner[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    return strchr(letters, name[0]) && strspn(name, inner) == strlen(name) && strlen(name) <= MAX_NETWORK_NAME;
+}
+
+static duet_status check_network(const dt_recipe *r, int i, const dt_yaml *root, duet_error *err)
+{
+    const dt_recipe_network *n = &r->networks[i];
+    char path[40], found[DT_FOUND_BYTES];
+    const dt_yaml name = {.kind = DT_YAML_SCALAR, .text = n->name};
+    snprintf(path, sizeof path, "networks.%d.name", i);
+    const dt_spot at = dt_yaml_place(root, path);
+
+    if (!is_good_name(n->name))
+        return dt_recipe_fail(err, at, path, "found %s; allowed: a letter, then letters, digits, _ or -, at most %d, because files are named after it",
+                              dt_yaml_found(&name, found), MAX_NETWORK_NAME);
+    for (size_t k = 0; k < DT_COUNT(reserved_names); k++)
+        if (strcasecmp(reserved_names[k], n->name) == 0)
+            return dt_recipe_fail(err, at, path, "found %s, which a run folder uses for something else; allowed: any other name", n->name);
+    for (int k = 0; k < i; k++)
+        if (strcasecmp(r->networks[k].name, n->name) == 0)
+            return dt_recipe_fail(err, at, path, "found %s, but networks.%d is called %s already; allowed: a name that no other network has", n->name, k,
+                                  r->networks[k].name);
+
+    snprintf(path, sizeof path, "networks.%d.frozen", i);
+    if (n->frozen && !n->init)
+        return dt_recipe_fail(err, dt_yaml_place(root, path), path,
+                              "found true without init: %s would stay random and teach noise; add `init: FILE.safetensors`, or remove `frozen`", n->name);
+    return DUET_OK;
+}
+
+static duet_status check_networks(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    bool learns = false;
+    for (int i = 0; i < r->n_networks; i++) {
+        DT_TRY(check_network(r, i, root, err));
+        learns |= !r->networks[i].frozen;
+    }
+    if (!learns) return dt_recipe_fail(err, dt_yaml_place(root, "networks"), "networks", "found only frozen networks; allowed: at least one that learns");
+    return DUET_OK;
+}
+
+/* ---- the method ----------------------------------------------------------------------------------------------- */
+
+/* What methods look at before there is a graph: names, roles, who is frozen. */
+static dt_peers make_peers(const dt_recipe *r)
+{
+    dt_peers peers = {.n = r->n_networks, .ramp_epoch = DT_NONE};
+    peers.targets = (dt_targets){.labels = DT_NONE, .mask = DT_NONE};
+    peers.task_config.label_smoothing = r->train.label_smoothing;
+    for (int i = 0; i < r->n_networks; i++) {
+        const dt_recipe_network *n = &r->networks[i];
+        peers.at[i] = (dt_peer){.name = n->name, .role = (dt_role)n->role, .frozen = n->frozen};
+        peers.at[i].built = (dt_built){DT_NONE, DT_NONE, DT_NONE, DT_NONE, DT_NONE, {{NULL, DT_NONE}}, 0};
+    }
+    return peers;
+}
+
+static duet_status check_count(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    const dt_method *m = r->method;
+    int most = m->max_networks > 0 ? m->max_networks : DT_MAX_NETWORKS;
+    if (r->n_networks >= m->min_networks && r->n_networks <= most) return DUET_OK;
+    char allowed[32];
+    snprintf(allowed, sizeof allowed, m->min_networks == most ? "%d" : "%d to %d", m->min_networks, most);
+    return dt_recipe_fail(err, dt_yaml_place(root, "method.name"), "method.name", "found %s with %d network%s; allowed for %s: %s; add or remove networks, or choose another method (`duet methods`)",
+                          m->name, r->n_networks, r->n_networks == 1 ? "" : "s", m->name, allowed);
+}
+
+static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    DT_TRY(check_count(r, root, err));
+    const dt_peers peers = make_peers(r);
+    duet_error why = {0};
+    if (r->method->check && r->method->check(&peers, r->method_config, (size_t)r->data.validation, &why))
+        return dt_recipe_fail(err, dt_yaml_place(root, "method"), "method", "%s", why.message);
+    if (r->adm.enabled && dt_adm_check(&peers, &r->adm, &why)) return dt_recipe_fail(err, dt_yaml_place(root, "adm"), "adm", "%s", why.message);
+    return DUET_OK;
+}
+
+/* ---- training ------------------------------------------------------------------------------------------------- */
+
+static duet_status check_milestones(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    static const char key[] = "train.schedule.milestones";
+    const dt_ints *m = &r->train.schedule.milestones;
+    for (size_t i = 0; i < m->n; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s.%zu", key, i);
+        const dt_spot at = dt_yaml_place(root, path);
+        if (i > 0 && m->at[i] < m->at[i - 1])
+            return dt_recipe_fail(err, at, key, "found %lld after %lld; allowed: epochs in ascending order", (long long)m->at[i], (long long)m->at[i - 1]);
+        if (r->train.schedule.name == DT_SCHEDULE_MULTISTEP && m->at[i] > r->train.epochs)
+            return dt_recipe_fail(err, at, key, "found %lld, but training ends after %lld epochs (train.epochs); allowed: milestones within them, or leave the key out for 62.5, 75 and 87.5 %%",
+                                  (long long)m->at[i], (long long)r->train.epochs);
+    }
+    return DUET_OK;
+}
+
+static duet_status check_train(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    if (r->train.nesterov && r->train.momentum == 0)
+        return dt_recipe_fail(err, dt_yaml_place(root, "train.nesterov"), "train.nesterov", "found true with train.momentum 0; allowed: true with momentum above 0, or false");
+    if (r->train.schedule.name == DT_SCHEDULE_ONECYCLE && r->train.schedule.warmup_epochs > 0) {
+        static const char key[] = "train.schedule.warmup_epochs";
+        return dt_recipe_fail(err, dt_yaml_place(root, key), key, "found a warm-up with onecycle, which has its own; allowed here: 0, or another schedule");
+    }
+    return check_milestones(r, root, err);
+}
+
+duet_status dt_recipe_check(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    DT_TRY(check_networks(r, root, err));
+    DT_TRY(check_train(r, root, err));
+    if (r->device.precision != DT_RECIPE_F32)
+        return dt_recipe_fail(err, dt_yaml_place(root, "device.precision"), "device.precision", "found bf16, which this build cannot do yet; allowed: f32");
+    return check_method(r, root, err);
+}

@@ -1,0 +1,175 @@
+/* The option tables as text for people: `duet help recipe` and docs/recipe.md. */
+#include "recipe/recipe_impl.h"
+
+#include <string.h>
+
+static const char example[] =
+    "data: {name: shapes}\n"
+    "networks:\n"
+    "  - {name: teacher, model: resnet20, role: teacher}\n"
+    "  - {name: student, model: resnet8, role: student}\n"
+    "method: {name: dml}\n"
+    "adm: on\n"
+    "train: {epochs: 10, lr: 0.1, schedule: {name: onecycle}}\n";
+
+static const char merging[] =
+    "`extends: OTHER.yaml` (relative to the file) starts from another recipe: maps are merged key by key, lists and values are "
+    "replaced. `--set key.path=value` then changes single keys; networks go by position or by name: "
+    "`--set train.epochs=20 --set networks.student.model=resnet14`. Where the method gets another name, the options of the old one go.";
+
+static const char strictness[] =
+    "Numbers are decimal: 12, 0.05, 5e-4. Truth is true or false. Keys are checked: a misspelt one is an error that says where it is and what was meant. "
+    "Paths (`data.path`, `init`) are relative to the folder in which the program runs.";
+
+/* ---- plain text ----------------------------------------------------------------------------------------------- */
+
+/* Words of `text`, folded at 96 columns, each line after `indent` spaces. */
+static void append_folded(dt_text *out, int indent, const char *text)
+{
+    enum { WIDTH = 96 };
+    int column = 0;
+    while (*text) {
+        int n = (int)strcspn(text, " ");
+        if (column > 0 && column + 1 + n > WIDTH) {
+            dt_text_append(out, "\n");
+            column = 0;
+        }
+        if (column == 0)
+            dt_text_append(out, "%*s%.*s", indent, "", n, text), column = indent + n;
+        else
+            dt_text_append(out, " %.*s", n, text), column += 1 + n;
+        text += n;
+        text += strspn(text, " ");
+    }
+    dt_text_append(out, "\n");
+}
+
+static void append_option(dt_text *out, const dt_section *s, const dt_option *o)
+{
+    dt_text line = {0};
+    dt_text_append(out, "  %s", o->key);
+    if (!o->initial)
+        dt_text_append(out, "  (must be given)\n");
+    else if (*o->initial)
+        dt_text_append(out, ": %s\n", o->initial);
+    else
+        dt_text_append(out, "\n");
+    dt_text_append(&line, "%s. Allowed: ", o->help);
+    dt_option_allowed(s, o, &line);
+    append_folded(out, 6, line.bytes ? line.bytes : o->help);
+    dt_text_release(&line);
+}
+
+static void append_options(dt_text *out, const dt_section *s, const dt_option *options)
+{
+    for (const dt_option *o = options; o && o->key; o++) append_option(out, s, o);
+}
+
+static void append_method(dt_text *out, const dt_method *m)
+{
+    dt_text_append(out, "method %s\n", m->name);
+    append_folded(out, 2, m->help);
+    append_options(out, NULL, m->options);
+    dt_text_append(out, "\n");
+}
+
+static void append_section(dt_text *out, const dt_section *s)
+{
+    dt_text_append(out, "%s\n", s->path);
+    append_folded(out, 2, s->help);
+    if (s->note) append_folded(out, 2, s->note);
+    append_options(out, s, s->options);
+    dt_text_append(out, "\n");
+}
+
+static void append_all(dt_text *out)
+{
+    dt_text_append(out, "A recipe is a YAML file that says what to train, on what, and how. The shortest useful one:\n\n%s\n", example);
+    append_folded(out, 0, merging);
+    append_folded(out, 0, strictness);
+    dt_text_append(out, "\n");
+    for (size_t i = 1; dt_section_at(i); i++) {
+        append_section(out, dt_section_at(i));
+        if (strcmp(dt_section_at(i)->path, "method") != 0) continue;
+        for (size_t m = 0; dt_method_at(m); m++) append_method(out, dt_method_at(m));
+    }
+}
+
+bool dt_recipe_help(const char *section, dt_text *out)
+{
+    if (!section) {
+        append_all(out);
+        return true;
+    }
+    const dt_section *s = *section ? dt_section_find(section) : NULL;
+    if (s) append_section(out, s);
+    for (size_t i = 0; dt_method_at(i); i++) {
+        const dt_method *m = dt_method_at(i);
+        bool wanted = strcmp(section, "method") == 0 || strcmp(section, m->name) == 0;
+        if (wanted) append_method(out, m);
+        if (wanted && !s) return true;
+    }
+    return s != NULL;
+}
+
+const char *dt_recipe_section_at(size_t i)
+{
+    const dt_section *s = dt_section_at(i + 1); /* the first is the top of the file */
+    return s ? s->path : NULL;
+}
+
+/* ---- Markdown ------------------------------------------------------------------------------------------------- */
+
+/* `|` would end a cell. */
+static void append_cell(dt_text *out, const char *text)
+{
+    for (const char *c = text; *c; c++) dt_text_append(out, "%s%c", *c == '|' ? "\\" : "", *c);
+}
+
+static void append_rows(dt_text *out, const dt_section *s, const dt_option *options)
+{
+    if (!options || !options->key) {
+        dt_text_append(out, "No options.\n\n");
+        return;
+    }
+    dt_text_append(out, "| key | default | allowed | what it is |\n|---|---|---|---|\n");
+    for (const dt_option *o = options; o->key; o++) {
+        dt_text allowed = {0};
+        dt_option_allowed(s, o, &allowed);
+        dt_text_append(out, "| `%s` | ", o->key);
+        if (!o->initial)
+            dt_text_append(out, "*must be given*");
+        else if (*o->initial)
+            dt_text_append(out, "`%s`", o->initial);
+        dt_text_append(out, " | ");
+        append_cell(out, allowed.bytes ? allowed.bytes : "");
+        dt_text_append(out, " | ");
+        append_cell(out, o->help);
+        dt_text_append(out, " |\n");
+        dt_text_release(&allowed);
+    }
+    dt_text_append(out, "\n");
+}
+
+void dt_recipe_markdown(dt_text *out)
+{
+    dt_text_append(out, "<!-- Generated from the option tables (scripts/recipe_docs.sh); do not edit. -->\n# Recipes\n\n");
+    dt_text_append(out, "A recipe is a YAML file that says what to train, on what, and how. The shortest useful one:\n\n```yaml\n%s```\n\n", example);
+    dt_text_append(out, "%s\n\n%s\n\n", merging, strictness);
+    dt_text_append(out, "`recipe.schema.json` beside this page lets editors complete and check recipes.\n\n");
+
+    for (size_t i = 1; dt_section_at(i); i++) {
+        const dt_section *s = dt_section_at(i);
+        dt_text_append(out, "## `%s`: %s\n\n", s->path, s->help);
+        if (s->note) dt_text_append(out, "%s\n\n", s->note);
+        append_rows(out, s, s->options);
+        if (strcmp(s->path, "method") != 0) continue;
+        for (size_t m = 0; dt_method_at(m); m++) {
+            const dt_method *method = dt_method_at(m);
+            dt_text_append(out, "### method `%s`\n\n%s", method->name, method->help);
+            if (method->source) dt_text_append(out, " (%s)", method->source);
+            dt_text_append(out, "\n\n");
+            append_rows(out, NULL, method->options);
+        }
+    }
+}

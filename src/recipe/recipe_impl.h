@@ -1,0 +1,116 @@
+/* What the files of src/recipe share. From text to a recipe:
+ *
+ *     bytes --yaml.c--> tree of dt_yaml, each node with its place
+ *           --layers.c--> one tree: `extends:` and --set merged in
+ *           --options.c + sections.c--> fields of dt_recipe, by option tables
+ *           --check.c--> combinations that a table cannot say
+ *
+ * and back: write.c (YAML), schema.c (JSON Schema), help.c (text and Markdown), all from the same tables. */
+#ifndef DT_RECIPE_IMPL_H
+#define DT_RECIPE_IMPL_H
+
+#include "recipe/recipe.h"
+
+/* ---- places and messages (yaml.c) ---------------------------------------------------------------------------- */
+
+/* Where something was written. line 0: `file` alone names the place ("--set train.lr=x"). */
+typedef struct dt_spot {
+    const char *file;
+    int line, column; /* from 1 */
+} dt_spot;
+
+/* "place: key: text" with DUET_RECIPE. key NULL: none. */
+duet_status dt_recipe_fail(duet_error *err, dt_spot at, const char *key, const char *format, ...) DT_PRINTF(4, 5);
+
+/* ---- the tree (yaml.c) --------------------------------------------------------------------------------------- */
+
+typedef enum dt_yaml_kind { DT_YAML_EMPTY, DT_YAML_SCALAR, DT_YAML_LIST, DT_YAML_MAP } dt_yaml_kind;
+
+typedef struct dt_yaml {
+    dt_yaml_kind kind;
+    bool quoted;              /* a scalar in quotes or a block scalar: text, whatever it looks like */
+    bool selects;             /* a map made from "networks.teacher.x": its keys pick elements of a list */
+    const char *text;         /* of a scalar; printable UTF-8 without line breaks */
+    dt_spot at;
+    const char *key;          /* NULL: not in a map */
+    dt_spot key_at;
+    struct dt_yaml *first, *last, *next; /* children; the next sibling */
+} dt_yaml;
+
+/* Reads one document. name: the file, for messages; with positions false it stands alone there. An empty document is an error.
+ * Refused, with their place: YAML that is not valid, anchors, aliases, tags, a second document, duplicate keys, keys that
+ * are not text, control characters, input that is absurdly large or deep. The tree lives in `arena`. */
+duet_status dt_yaml_parse(const char *name, bool positions, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out, duet_error *err);
+dt_yaml *dt_yaml_find(const dt_yaml *map, const char *key); /* NULL: none, or not a map */
+void dt_yaml_append(dt_yaml *parent, dt_yaml *child);
+void dt_yaml_remove(dt_yaml *parent, const dt_yaml *child);
+/* The place of the node at "networks.1.name", or of the last node on the way to it that there is. */
+dt_spot dt_yaml_place(const dt_yaml *root, const char *path);
+
+/* What was found, for messages: `12`, `the text "12" in quotes`, `a list`, `nothing`; long text is cut. Returns `to`. */
+enum { DT_FOUND_BYTES = 96 };
+const char *dt_yaml_found(const dt_yaml *node, char to[DT_FOUND_BYTES]);
+
+/* ---- layers (layers.c) --------------------------------------------------------------------------------------- */
+
+/* The tree of a file with everything it extends. */
+duet_status dt_layers_load(const char *path, dt_arena *arena, dt_yaml **out, duet_error *err);
+/* The tree of text; `extends` is refused. */
+duet_status dt_layers_parse(const char *name, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out, duet_error *err);
+/* Merges "key.path=value" into root. */
+duet_status dt_layers_set(dt_yaml *root, const char *override, dt_arena *arena, duet_error *err);
+
+/* ---- sections (sections.c) ----------------------------------------------------------------------------------- */
+
+/* One map of the recipe. The top of the file is the section "". */
+typedef struct dt_section {
+    const char *path;          /* "train.schedule" */
+    const char *help;          /* one line */
+    const char *note;          /* more for the documentation, or NULL */
+    const dt_option *options;  /* those that do not depend on a name; may be NULL */
+} dt_section;
+
+const dt_section *dt_section_at(size_t i);           /* in the order in which a recipe is written; NULL past the end */
+const dt_section *dt_section_find(const char *path); /* NULL: none */
+/* The i-th name that a registry offers for a key ("networks", "model" -> "resnet8"); NULL past the end or where any text will do. */
+const char *dt_section_name_at(const dt_section *s, const char *key, size_t i);
+
+/* The method's section has a name and the options of that method. */
+typedef struct dt_method_name {
+    const char *name;
+} dt_method_name;
+
+/* ---- options (options.c) ------------------------------------------------------------------------------------- */
+
+/* A table and the struct that its offsets are meant for. */
+typedef struct dt_option_group {
+    const dt_option *options;
+    void *config;
+} dt_option_group;
+
+/* Fills every field of `groups` from `map` (NULL or empty: all defaults). path: how messages call the section
+ * ("networks.1"); absent_at: the place to blame for a missing key when there is no map. Text goes to `arena`. */
+duet_status dt_options_read(const dt_section *s, const char *path, const dt_yaml *map, dt_spot absent_at,
+                            const dt_option_group *groups, size_t n_groups, dt_arena *arena, duet_error *err);
+/* A field as a recipe would write it. */
+void dt_option_write(const dt_option *o, const void *config, dt_text *out);
+/* What is allowed, in words: "a whole number from 1 to 64". s may be NULL. */
+void dt_option_allowed(const dt_section *s, const dt_option *o, dt_text *out);
+/* Text as YAML: plain where that is safe, else in double quotes. */
+void dt_yaml_write_text(const char *text, dt_text *out);
+
+/* Choices: "code|paper". name copies choice i, returns false past the end. */
+enum { DT_CHOICE_BYTES = 32, DT_MAX_CHOICES = 24 };
+bool dt_choice_name(const char *choices, size_t i, char to[DT_CHOICE_BYTES]);
+/* ", did you mean X?" or "". */
+enum { DT_HINT_BYTES = 64 };
+const char *dt_hint(const char *found, const char *const *names, size_t n, char to[DT_HINT_BYTES]);
+
+/* ---- checks (check.c) ---------------------------------------------------------------------------------------- */
+
+/* Defaults that depend on other keys: milestones, data.views. */
+void dt_recipe_complete(dt_recipe *r, const dt_yaml *root);
+/* Everything that is wrong with a combination and needs neither data nor a graph to be seen. */
+duet_status dt_recipe_check(const dt_recipe *r, const dt_yaml *root, duet_error *err);
+
+#endif

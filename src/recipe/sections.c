@@ -1,0 +1,153 @@
+/* Every section of a recipe and its options, said once. The parser, the checks, the writer, `duet help recipe`, docs/recipe.md
+ * and the JSON Schema read these tables; the options of a method and of ADM stand in their own files in src/methods.
+ * A new key is a row here and a field in dt_recipe. */
+#include "device/device.h"
+#include "recipe/recipe_impl.h"
+
+#include <string.h>
+
+/* Whole numbers travel through JSON and YAML readers that use doubles: 2^53 - 1. */
+#define MAX_EXACT 9007199254740991.0
+
+#define AT(member) offsetof(dt_recipe, member)
+#define NETWORK(member) offsetof(dt_recipe_network, member)
+
+static const dt_option data_options[] = {
+    {"name", DT_OPTION_TEXT, AT(data.name), NULL, 0, 0, NULL, "the data set"},
+    {"path", DT_OPTION_TEXT, AT(data.path), "", 0, 0, NULL, "its folder or archive; left out: $DUET_DATA/NAME"},
+    {"augment", DT_OPTION_CHOICE, AT(data.augment), "crop_flip", 0, 0, DT_AUGMENT_CHOICES,
+     "how training images are varied: 4 pixels of zero padding and a random crop, then a random flip; only the flip; nothing"},
+    {"shuffle", DT_OPTION_BOOL, AT(data.shuffle), "true", 0, 0, NULL, "a new order of the training images in every epoch"},
+    {"views", DT_OPTION_CHOICE, AT(data.views), "shared", 0, 0, "shared|independent",
+     "do the networks see the same variation of an image, or each its own? left out: what the method was published with (kdcl: independent)"},
+    {"validation", DT_OPTION_INT, AT(data.validation), "0", 0, 10e6, NULL,
+     "training images to hold out; the best epoch is then chosen by them, else by the test set"},
+    {"workers", DT_OPTION_INT, AT(data.workers), "2", 1, 64, NULL, "threads that prepare batches; results do not depend on it"},
+    {0},
+};
+
+static const dt_option network_options[] = {
+    {"name", DT_OPTION_TEXT, NETWORK(name), NULL, 0, 0, NULL, "what files, columns and messages call it: a letter, then letters, digits, _ or -; at most 24"},
+    {"model", DT_OPTION_TEXT, NETWORK(model), NULL, 0, 0, NULL, "its architecture (`duet models` lists sizes)"},
+    {"role", DT_OPTION_CHOICE, NETWORK(role), "peer", 0, 0, dt_role_choices, "who it is to methods that tell networks apart, and to adm"},
+    {"init", DT_OPTION_TEXT, NETWORK(init), "random", 0, 0, NULL, "random, or a .safetensors file of the same model to start from"},
+    {"lr_scale", DT_OPTION_REAL, NETWORK(lr_scale), "1", 0, 1000, NULL, "times train.lr: its own learning rate"},
+    {"frozen", DT_OPTION_BOOL, NETWORK(frozen), "false", 0, 0, NULL, "not trained, in inference mode; needs `init`"},
+    {0},
+};
+
+static const dt_option task_options[] = {
+    {"name", DT_OPTION_TEXT, AT(task.name), "classify", 0, 0, NULL, "what the networks' outputs mean"},
+    {0},
+};
+
+static const dt_option method_options[] = {
+    {"name", DT_OPTION_TEXT, offsetof(dt_method_name, name), NULL, 0, 0, NULL, "the distillation method (`duet methods`); its own options follow"},
+    {0},
+};
+
+static const dt_option train_options[] = {
+    {"epochs", DT_OPTION_INT, AT(train.epochs), "240", 1, 100000, NULL, "passes over the training images"},
+    {"batch", DT_OPTION_INT, AT(train.batch), "64", 1, 65536, NULL, "images per step"},
+    {"seed", DT_OPTION_INT, AT(train.seed), "1", 0, MAX_EXACT, NULL, "decides initial weights, order and variation of images"},
+    {"lr", DT_OPTION_REAL, AT(train.lr), "0.05", 0, 100, NULL, "the highest learning rate"},
+    {"momentum", DT_OPTION_REAL, AT(train.momentum), "0.9", 0, 0.9999, NULL, "of SGD, as PyTorch applies it"},
+    {"nesterov", DT_OPTION_BOOL, AT(train.nesterov), "false", 0, 0, NULL, "Nesterov's momentum"},
+    {"weight_decay", DT_OPTION_REAL, AT(train.weight_decay), "0.0005", 0, 1, NULL, "of every trained parameter, as PyTorch applies it"},
+    {"label_smoothing", DT_OPTION_REAL, AT(train.label_smoothing), "0", 0, 0.9, NULL, "share of the target spread over all classes"},
+    {"checkpoint_every", DT_OPTION_INT, AT(train.checkpoint_every), "1", 1, 100000, NULL, "epochs between checkpoints; the last epoch always has one"},
+    {"evaluate_every", DT_OPTION_INT, AT(train.evaluate_every), "1", 1, 100000, NULL, "epochs between evaluations; the last epoch always has one"},
+    {"log_every", DT_OPTION_INT, AT(train.log_every), "50", 1, 1e6, NULL, "steps between entries in log.jsonl"},
+    {0},
+};
+
+static const dt_option schedule_options[] = {
+    {"name", DT_OPTION_CHOICE, AT(train.schedule.name), "multistep", 0, 0, "multistep|cosine|onecycle|constant",
+     "the learning rate over time: times gamma at each milestone; half a cosine to 0; from lr/25 up to lr in the first 30 % and down to lr/10000; constant"},
+    {"milestones", DT_OPTION_INTS, AT(train.schedule.milestones), "[150, 180, 210]", 1, 100000, NULL,
+     "multistep: after how many epochs; left out: 62.5, 75 and 87.5 % of train.epochs, rounded up, which is 150, 180, 210 of 240"},
+    {"gamma", DT_OPTION_REAL, AT(train.schedule.gamma), "0.1", 0, 1, NULL, "multistep: the factor at a milestone"},
+    {"warmup_epochs", DT_OPTION_REAL, AT(train.schedule.warmup_epochs), "0", 0, 1000, NULL, "linear rise of the learning rate at the start; not with onecycle"},
+    {0},
+};
+
+static const dt_option device_options[] = {
+    {"name", DT_OPTION_TEXT, AT(device.name), "cpu", 0, 0, NULL, "what computes; reference: plain C, very slow, for tests"},
+    {"threads", DT_OPTION_INT, AT(device.threads), "0", 0, 1024, NULL, "0: all cores that this process may use; results depend on it in the last bits"},
+    {"precision", DT_OPTION_CHOICE, AT(device.precision), "f32", 0, 0, "f32|bf16", "of the arithmetic; bf16 is not in this build yet"},
+    {0},
+};
+
+static const dt_section sections[] = {
+    {"", "a recipe: what to train, on what, how", NULL, NULL},
+    {"data", "the pictures and how they reach the networks", NULL, data_options},
+    {"networks", "the networks to train together: a list, one map for each", "How many, and with which roles, depends on the method.", network_options},
+    {"task", "what is learned", "May be left out.", task_options},
+    {"method", "how the networks learn from each other", NULL, method_options},
+    {"adm", "Asymmetric Decision-Making, a companion to any method",
+     "Left out, or `adm: off`: not used. `adm: on`, or a map of options: used. Needs at least one network with `role: teacher` and one with `role: student`.",
+     dt_adm_options},
+    {"train", "epochs, optimiser, and what is written how often", NULL, train_options},
+    {"train.schedule", "the learning rate over time", NULL, schedule_options},
+    {"device", "where it runs", NULL, device_options},
+};
+
+const dt_section *dt_section_at(size_t i)
+{
+    return i < DT_COUNT(sections) ? &sections[i] : NULL;
+}
+
+const dt_section *dt_section_find(const char *path)
+{
+    for (size_t i = 0; i < DT_COUNT(sections); i++)
+        if (strcmp(sections[i].path, path) == 0) return &sections[i];
+    return NULL;
+}
+
+/* ---- names from registries ------------------------------------------------------------------------------------ */
+
+static const char *data_name(size_t i)
+{
+    const dt_source_kind *k = dt_source_kind_at(i);
+    return k ? k->name : NULL;
+}
+
+static const char *model_name(size_t i)
+{
+    const dt_model *m = dt_model_at(i);
+    return m ? m->name : NULL;
+}
+
+static const char *task_name(size_t i)
+{
+    const dt_task *t = dt_task_at(i);
+    return t ? t->name : NULL;
+}
+
+static const char *method_name(size_t i)
+{
+    const dt_method *m = dt_method_at(i);
+    return m ? m->name : NULL;
+}
+
+static const char *device_name(size_t i)
+{
+    size_t n = 0;
+    const dt_device_api *const *all = dt_device_all(&n);
+    return i < n ? all[i]->name : NULL;
+}
+
+static const struct {
+    const char *section, *key;
+    const char *(*at)(size_t i);
+} registries[] = {
+    {"data", "name", data_name},     {"networks", "model", model_name}, {"task", "name", task_name},
+    {"method", "name", method_name}, {"device", "name", device_name},
+};
+
+const char *dt_section_name_at(const dt_section *s, const char *key, size_t i)
+{
+    for (size_t k = 0; k < DT_COUNT(registries); k++)
+        if (strcmp(registries[k].section, s->path) == 0 && strcmp(registries[k].key, key) == 0) return registries[k].at(i);
+    return NULL;
+}
