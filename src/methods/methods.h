@@ -55,9 +55,10 @@ typedef struct dt_method {
     /* What the option tables cannot say: roles, combinations. Message names the line to add. NULL: nothing to check. */
     duet_status (*check)(const dt_peers *peers, const void *config, size_t validation_images, duet_error *err);
     duet_status (*losses)(dt_graph *g, const dt_peers *peers, const void *config, dt_losses *out, duet_error *err);
-    /* Which variant runs next, from the choice scalars of this step's forward. NULL: n_variants is 1. */
+    /* Which variant runs next, from the values of dt_losses.choice in this step's forward, in their order. A pure function.
+     * NULL: n_variants is 1. */
     int (*choose)(const float *scalars, const void *config);
-    const char *const *variant_names; /* for the log: "learning", "expert" */
+    const char *const *variant_names; /* DT_MAX_VARIANTS of them, for the log: "learning", "expert"; NULL where there is no choice */
     /* Before each epoch, when losses set epoch_input: logits[i] [n, classes] of network i on the held-out images -> values [K]. */
     duet_status (*refresh)(const float *const *logits, const int32_t *labels, size_t n, size_t classes, int networks,
                            const void *config, float *values, duet_error *err);
@@ -65,6 +66,9 @@ typedef struct dt_method {
 
 const dt_method *dt_method_find(const char *name, duet_error *err);
 const dt_method *dt_method_at(size_t i); /* NULL past the end */
+/* Everything that must fit between a method, its options and the networks: their number, that one of them is trained, and
+ * what the method's own check says. peers: names, roles and frozen are read, nothing else. DUET_RECIPE with the line to add. */
+duet_status dt_method_check(const dt_method *m, const dt_peers *peers, const void *config, size_t validation_images, duet_error *err);
 
 /* ---- ADM, the companion (METHODS.md 3) ---------------------------------------------------------------------- */
 
@@ -76,14 +80,23 @@ typedef struct dt_adm_config {
 } dt_adm_config;
 extern const dt_option dt_adm_options[];
 extern const char dt_adm_help[], dt_adm_source[];
+/* Roles and combinations of options: reads names, roles, frozen and the task of peers, nothing else. Nothing to say when not enabled. */
 duet_status dt_adm_check(const dt_peers *peers, const dt_adm_config *c, duet_error *err);
-/* Adds its terms to the losses of a base method. */
+/* Adds its terms to the losses of a base method: nothing when not enabled, terms to log only where alpha or beta is 0.
+ * DUET_RECIPE where the networks' maps do not fit the view. */
 duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *c, dt_losses *losses, duet_error *err);
 
 /* ---- for method files ---------------------------------------------------------------------------------------- */
 
 void dt_losses_term(dt_losses *l, dt_node node, int variant, const char *format, ...) DT_PRINTF(4, 5);
-/* min(1, (epoch + 1) / warmup_epochs) as a scalar node; the constant 1 when warmup_epochs is 0. */
-dt_node dt_ramp(dt_graph *g, const dt_peers *peers, double warmup_epochs);
+/* x times min(1, (epoch + 1) / warmup_epochs); x itself when warmup_epochs is 0. */
+dt_node dt_ramped(dt_graph *g, const dt_peers *peers, double warmup_epochs, dt_node x);
+int dt_count_role(const dt_peers *peers, dt_role role);
+/* An empty set of losses: n_variants variants in which nobody learns and all running statistics of trained networks move. */
+void dt_losses_start(dt_losses *l, const dt_peers *peers, int n_variants);
+/* The task's loss of network i, logged as NAME.ce. */
+dt_node dt_losses_own(dt_losses *l, dt_graph *g, const dt_peers *peers, int i);
+/* Network i learns from `loss` in this variant; a frozen network never does. */
+void dt_losses_learn(dt_losses *l, const dt_peers *peers, int variant, int i, dt_node loss);
 
 #endif

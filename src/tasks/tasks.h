@@ -35,6 +35,8 @@ typedef struct dt_task {
     /* ADM `modulate`: the loss when places are weighted by w [n, 1, h, w] (mean 1 per image): classify: CE(head(mean_p w F), y) for each
      * image, [n,1,1,1]; *logits: the modulated head's logits, for its accuracy. */
     dt_node (*weighted_sample_loss)(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits);
+    /* Share of the batch that these logits get right, in percent: a scalar to log, without gradient. */
+    dt_node (*accuracy)(dt_graph *g, dt_node logits, const dt_targets *t);
 } dt_task;
 
 extern const dt_task dt_task_classify;

@@ -1,0 +1,407 @@
+/* Asymmetric decision-making: a companion to every base method that looks at *where* two networks agree.
+ *
+ * For each teacher and student, at each place p of their last maps:
+ *
+ *     u(p)      what a network says at p (`view`): by default the class evidence W~ F(:, p)
+ *     S(p)      similarity of the two, 0..1, a constant for the gradient
+ *     c, d      weights of the places: c = S / mean S (consensus), d = (1 - S) / mean (1 - S) (divergence)
+ *     L_co      for the student: where both agree, say what the teacher says (align), or answer from there (modulate)
+ *     L_di      for the teacher: where they differ, differ more (repel), or answer from there (modulate)
+ *
+ *     L_s += r alpha mean over teachers of L_co,   L_t += r beta mean over students of L_di
+ *
+ * Chen, Zhao, Ge, Chen, Song, Liang, ICML 2025, arXiv:2503.06685. These equations are re-derived from the paper's public
+ * description, not copied: there is no public code and the full text was not at hand. Every choice is an option, and every
+ * default is to be confirmed by the ablation.
+ *
+ * S lives on the smaller of the two grids: the larger u is averaged down to it, and a weight for a larger map covers its
+ * block. Everything up to the weights is shared by all variants of a step; only the sums with the base losses are not. */
+#include "methods/methods.h"
+
+#include <string.h>
+
+enum { CONSENSUS_ALIGN, CONSENSUS_MODULATE, CONSENSUS_OFF };
+enum { DIVERGENCE_REPEL, DIVERGENCE_MODULATE, DIVERGENCE_OFF };
+enum { VIEW_CLASS, VIEW_CHANNEL, VIEW_LABEL, VIEW_ATTENTION };
+enum { WEIGHTS_MEAN, WEIGHTS_NONE, WEIGHTS_UNIFORM, WEIGHTS_SOFTMAX };
+enum { STAGE_FEATURES };
+
+static const char *const stage_names[] = {"features", "stage1", "stage2", "stage3"};
+static const char *const view_names[] = {"class", "channel", "label", "attention"};
+
+/* A division by less than this says nothing: METHODS.md 3.3. */
+static const double smallest_mean = 1e-6;
+
+/* What all functions below need. */
+typedef struct adm {
+    dt_graph *g;
+    const dt_peers *peers;
+    const dt_adm_config *c;
+    dt_losses *out;
+    dt_node view[DT_MAX_NETWORKS]; /* u of each teacher and student */
+    dt_node similarity, foreground_c, foreground_d; /* sums over pairs, for the log */
+    int n_pairs;
+} adm;
+
+/* One teacher and one student. */
+typedef struct pair {
+    int teacher, student;
+    dt_node u_teacher, u_student; /* on the common grid */
+    dt_node similarity;           /* with its gradient, if it has one */
+} pair;
+
+static bool is_vector_view(int view)
+{
+    return view == VIEW_CLASS || view == VIEW_CHANNEL;
+}
+
+/* total + x, where the first total is DT_NONE. */
+static dt_node accumulate(dt_graph *g, dt_node total, dt_node x)
+{
+    return total == DT_NONE ? x : dt_add(g, total, x);
+}
+
+/* ---- 1. views --------------------------------------------------------------------------------------------------- */
+
+static dt_node map_at(const dt_built *b, int stage)
+{
+    if (stage == STAGE_FEATURES) return b->features;
+    for (int i = 0; i < b->n_taps; i++)
+        if (!strcmp(b->taps[i].name, stage_names[stage])) return b->taps[i].node;
+    return DT_NONE;
+}
+
+/* x scaled so that each image has 0 as its smallest value and 1 as its largest; a flat image becomes 0. */
+static dt_node min_max(dt_graph *g, dt_node x)
+{
+    static const double smallest_range = 1e-8;
+    dt_node low = dt_reduce_min(g, x, DT_AXES_HW), high = dt_reduce_max(g, x, DT_AXES_HW);
+    dt_node range = dt_max(g, dt_sub(g, high, low), dt_constant(g, smallest_range));
+    return dt_div(g, dt_sub(g, x, low), range);
+}
+
+/* mean over channels of F^2, relative to its mean over the image. */
+static dt_node attention(dt_graph *g, dt_node map)
+{
+    static const double smallest_energy = 1e-12;
+    dt_node energy = dt_mean(g, dt_mul(g, map, map), DT_AXIS_C);
+    return dt_div(g, energy, dt_max(g, dt_mean(g, energy, DT_AXES_HW), dt_constant(g, smallest_energy)));
+}
+
+static dt_node view_of(const adm *a, const dt_peer *p)
+{
+    switch (a->c->view) {
+    case VIEW_CLASS: return a->peers->task->evidence(a->g, &p->built);
+    case VIEW_CHANNEL: return map_at(&p->built, a->c->stage);
+    case VIEW_LABEL: return min_max(a->g, a->peers->task->label_evidence(a->g, &p->built, &a->peers->targets));
+    case VIEW_ATTENTION: return attention(a->g, map_at(&p->built, a->c->stage));
+    }
+    DT_BUG("adm view %d", a->c->view);
+}
+
+/* ---- 2. similarity ---------------------------------------------------------------------------------------------- */
+
+/* The smaller of two over the larger; 1 where both are 0. Neither is negative. */
+static dt_node ratio(dt_graph *g, dt_node x, dt_node y)
+{
+    static const double smallest = 1e-30;
+    dt_node larger = dt_max(g, x, y);
+    dt_node quotient = dt_div(g, dt_min(g, x, y), dt_max(g, larger, dt_constant(g, smallest)));
+    return dt_select(g, dt_less(g, dt_constant(g, 0), larger), quotient, dt_constant(g, 1));
+}
+
+static dt_node similarity_of(const adm *a, dt_node u_student, dt_node u_teacher)
+{
+    switch (a->c->view) {
+    case VIEW_LABEL: return dt_affine(a->g, dt_abs(a->g, dt_sub(a->g, u_student, u_teacher)), -1, 1);
+    case VIEW_ATTENTION: return ratio(a->g, u_student, u_teacher);
+    default: return dt_clamp(a->g, dt_spatial_cosine(a->g, u_student, u_teacher), 0, 1);
+    }
+}
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Views of both on the smaller grid, and S there. */
+static pair compare(adm *a, int teacher, int student)
+{
+    const dt_shape t = dt_shape_of(a->g, a->view[teacher]), s = dt_shape_of(a->g, a->view[student]);
+    const size_t h = smaller(t.h, s.h), w = smaller(t.w, s.w);
+    pair p = {.teacher = teacher, .student = student};
+    p.u_teacher = dt_adaptive_avg_pool(a->g, a->view[teacher], h, w);
+    p.u_student = dt_adaptive_avg_pool(a->g, a->view[student], h, w);
+    p.similarity = similarity_of(a, p.u_student, p.u_teacher);
+    a->similarity = accumulate(a->g, a->similarity, dt_mean(a->g, p.similarity, DT_AXES_ALL));
+    a->n_pairs++;
+    return p;
+}
+
+/* ---- 3. weights ------------------------------------------------------------------------------------------------- */
+
+/* Weights of places from x = S or 1 - S, [n, 1, h, w], mean 1 for each image but with `none`. An image in which x is nowhere
+ * (its mean is below 1e-6) has `otherwise` everywhere. */
+static dt_node weights_of(const adm *a, dt_node x, double otherwise)
+{
+    dt_graph *g = a->g;
+    const dt_shape s = dt_shape_of(g, x);
+    switch (a->c->weights) {
+    case WEIGHTS_NONE: return x;
+    case WEIGHTS_UNIFORM: return dt_broadcast(g, dt_constant(g, 1), s);
+    case WEIGHTS_SOFTMAX: return dt_scale(g, dt_place_softmax(g, x, 1 / a->c->tau), (double)(s.h * s.w));
+    default: break;
+    }
+    dt_node mean = dt_mean(g, x, DT_AXES_HW);
+    dt_node nowhere = dt_less(g, mean, dt_constant(g, smallest_mean));
+    dt_node divisor = dt_select(g, nowhere, dt_constant(g, 1), mean); /* not max(): that has no gradient */
+    return dt_select(g, nowhere, dt_constant(g, otherwise), dt_div(g, x, divisor));
+}
+
+static dt_node consensus_weights(const adm *a, dt_node similarity)
+{
+    return weights_of(a, similarity, 1);
+}
+
+/* softmax(-S / tau) is softmax((1 - S) / tau), so that one rule serves both. */
+static dt_node divergence_weights(const adm *a, dt_node similarity)
+{
+    return weights_of(a, dt_affine(a->g, similarity, -1, 1), 0);
+}
+
+/* S without a gradient, each value covering its block of a larger map. */
+static dt_node similarity_on(const adm *a, const pair *p, dt_node map)
+{
+    const dt_shape s = dt_shape_of(a->g, map);
+    return dt_upsample(a->g, dt_detach(a->g, p->similarity), s.h, s.w);
+}
+
+/* ---- 4. consensus, for the student ------------------------------------------------------------------------------ */
+
+/* mean_p c(p) (1 - cos(u_s(p), sg u_t(p))) */
+static dt_node align(const adm *a, const pair *p)
+{
+    dt_graph *g = a->g;
+    dt_node c = consensus_weights(a, a->c->detach ? dt_detach(g, p->similarity) : p->similarity);
+    dt_node apart = dt_affine(g, dt_spatial_cosine(g, p->u_student, dt_detach(g, p->u_teacher)), -1, 1);
+    return dt_mean(g, dt_mul(g, c, apart), DT_AXES_ALL);
+}
+
+/* CE(head_s(mean_p c(p) F_s(:, p)), y); *accuracy: of that head. */
+static dt_node answer_from_consensus(const adm *a, const pair *p, dt_node *accuracy)
+{
+    const dt_built *own = &a->peers->at[p->student].built;
+    dt_node logits, c = consensus_weights(a, similarity_on(a, p, own->features));
+    dt_node loss = a->peers->task->weighted_sample_loss(a->g, own, c, &a->peers->targets, &logits);
+    *accuracy = a->peers->task->accuracy(a->g, logits, &a->peers->targets);
+    return dt_mean(a->g, loss, DT_AXES_ALL);
+}
+
+/* ---- 5. divergence, for the teacher ----------------------------------------------------------------------------- */
+
+/* -mean_p d(p) (1 - cos(u_t(p), sg u_s(p))) */
+static dt_node repel(const adm *a, const pair *p)
+{
+    dt_graph *g = a->g;
+    dt_node d = divergence_weights(a, dt_detach(g, p->similarity));
+    dt_node apart = dt_affine(g, dt_spatial_cosine(g, dt_detach(g, p->u_student), p->u_teacher), -1, 1);
+    return dt_scale(g, dt_mean(g, dt_mul(g, d, apart), DT_AXES_ALL), -1);
+}
+
+/* CE(head_t(mean_p d(p) F_t(:, p)), y). An image without any divergence adds 0 and stays in the mean: its pooled map would
+ * be 0, and a cross-entropy of the bias alone says nothing about places. */
+static dt_node answer_from_divergence(const adm *a, const pair *p, dt_node *accuracy)
+{
+    dt_graph *g = a->g;
+    const dt_built *own = &a->peers->at[p->teacher].built;
+    dt_node logits, d = divergence_weights(a, similarity_on(a, p, own->features));
+    dt_node loss = a->peers->task->weighted_sample_loss(g, own, d, &a->peers->targets, &logits);
+    dt_node somewhere = dt_less(g, dt_constant(g, 0), dt_mean(g, d, DT_AXES_HW));
+    *accuracy = a->peers->task->accuracy(g, logits, &a->peers->targets);
+    return dt_mean(g, dt_mul(g, somewhere, loss), DT_AXES_ALL);
+}
+
+/* ---- 6. totals -------------------------------------------------------------------------------------------------- */
+
+/* The share of the weights that lies on the foreground, over the batch. */
+static dt_node share_on(dt_graph *g, dt_node weights, dt_node mask)
+{
+    static const double smallest = 1e-12;
+    dt_node all = dt_max(g, dt_sum(g, weights, DT_AXES_ALL), dt_constant(g, smallest));
+    return dt_div(g, dt_sum(g, dt_mul(g, weights, mask), DT_AXES_ALL), all);
+}
+
+static void measure_foreground(adm *a, const pair *p)
+{
+    const dt_shape s = dt_shape_of(a->g, p->similarity);
+    dt_node similarity = dt_detach(a->g, p->similarity);
+    dt_node mask = dt_adaptive_avg_pool(a->g, a->peers->targets.mask, s.h, s.w);
+    a->foreground_c = accumulate(a->g, a->foreground_c, share_on(a->g, consensus_weights(a, similarity), mask));
+    a->foreground_d = accumulate(a->g, a->foreground_d, share_on(a->g, divergence_weights(a, similarity), mask));
+}
+
+/* x, scaled and ramped, to the loss of network i in every variant in which it learns. */
+static void add_to_losses(const adm *a, int i, double weight, dt_node x)
+{
+    if (weight == 0) return; /* not even an addition of 0: the base method bit for bit */
+    dt_losses *out = a->out;
+    dt_node term = dt_ramped(a->g, a->peers, a->c->warmup_epochs, dt_scale(a->g, x, weight));
+    for (int v = 0; v < out->n_variants; v++) {
+        if (out->loss[v][i] == DT_NONE) continue; /* it waits */
+        if (out->n_variants > 1) dt_graph_set_variant(a->g, v);
+        out->loss[v][i] = dt_add(a->g, out->loss[v][i], term);
+        dt_graph_set_variant(a->g, -1);
+    }
+}
+
+/* The term of one network, the mean over its n partners, given the pairs it is in: L_co of a student, L_di of a teacher. */
+static void add_network(const adm *a, int i, const pair *const *pairs, int n)
+{
+    const dt_peer *own = &a->peers->at[i];
+    const bool student = own->role == DT_ROLE_STUDENT;
+    const int form = student ? a->c->consensus : a->c->divergence;
+    if (own->frozen || form == (student ? (int)CONSENSUS_OFF : (int)DIVERGENCE_OFF)) return;
+    const char *what = student ? "co" : "di";
+    dt_node total = DT_NONE, right = DT_NONE;
+    for (int k = 0; k < n; k++) {
+        dt_node accuracy = DT_NONE, loss;
+        if (student) loss = form == CONSENSUS_ALIGN ? align(a, pairs[k]) : answer_from_consensus(a, pairs[k], &accuracy);
+        else loss = form == DIVERGENCE_REPEL ? repel(a, pairs[k]) : answer_from_divergence(a, pairs[k], &accuracy);
+        total = accumulate(a->g, total, loss);
+        if (accuracy != DT_NONE) right = accumulate(a->g, right, accuracy);
+    }
+    total = dt_scale(a->g, total, 1.0 / n);
+    dt_losses_term(a->out, total, -1, "%s.%s", own->name, what);
+    if (right != DT_NONE) dt_losses_term(a->out, dt_scale(a->g, right, 1.0 / n), -1, "%s.%s_top1", own->name, what);
+    add_to_losses(a, i, student ? a->c->alpha : a->c->beta, total);
+}
+
+static void log_pairs(const adm *a)
+{
+    const double share = 1.0 / a->n_pairs;
+    dt_losses_term(a->out, dt_scale(a->g, a->similarity, share), -1, "adm.similarity");
+    if (a->foreground_c == DT_NONE) return;
+    dt_losses_term(a->out, dt_mean(a->g, a->peers->targets.mask, DT_AXES_ALL), -1, "adm.foreground");
+    dt_losses_term(a->out, dt_scale(a->g, a->foreground_c, share), -1, "adm.foreground_c");
+    dt_losses_term(a->out, dt_scale(a->g, a->foreground_d, share), -1, "adm.foreground_d");
+}
+
+/* ---- checks ----------------------------------------------------------------------------------------------------- */
+
+static duet_status check_view(const dt_adm_config *c, duet_error *err)
+{
+    const char *view = view_names[c->view], *stage = stage_names[c->stage];
+    if (!is_vector_view(c->view) && c->consensus == CONSENSUS_ALIGN) {
+        return dt_fail(err, DUET_RECIPE, "adm: view: %s gives one number at each place, and consensus: align compares vectors: "
+                       "add `consensus: modulate` (or off), or choose view: class", view);
+    }
+    if (!is_vector_view(c->view) && c->divergence == DIVERGENCE_REPEL) {
+        return dt_fail(err, DUET_RECIPE, "adm: view: %s gives one number at each place, and divergence: repel compares vectors: "
+                       "add `divergence: modulate` (or off), or choose view: class", view);
+    }
+    if (c->stage == STAGE_FEATURES) return DUET_OK;
+    if (c->view == VIEW_CLASS || c->view == VIEW_LABEL) {
+        return dt_fail(err, DUET_RECIPE, "adm: view: %s asks the network's classifier, which reads the last map only, not stage: %s: "
+                       "add `stage: features`, or choose view: channel or attention", view, stage);
+    }
+    if (c->consensus == CONSENSUS_MODULATE || c->divergence == DIVERGENCE_MODULATE) {
+        return dt_fail(err, DUET_RECIPE, "adm: %s: modulate answers with the network's classifier, which reads the last map only, not stage: %s: "
+                       "add `stage: features`, or `%s`", c->consensus == CONSENSUS_MODULATE ? "consensus" : "divergence", stage,
+                       c->consensus == CONSENSUS_MODULATE ? "consensus: align" : "divergence: repel");
+    }
+    return DUET_OK;
+}
+
+duet_status dt_adm_check(const dt_peers *peers, const dt_adm_config *c, duet_error *err)
+{
+    if (!c->enabled) return DUET_OK;
+    const int teachers = dt_count_role(peers, DT_ROLE_TEACHER), students = dt_count_role(peers, DT_ROLE_STUDENT);
+    if (!teachers || !students) {
+        return dt_fail(err, DUET_RECIPE, "adm needs a teacher and a student, found %d and %d among %d networks: add `role: %s` to one of them under `networks:`%s",
+                       teachers, students, peers->n, teachers ? "student" : "teacher", teachers || students ? "" : " and `role: student` to another");
+    }
+    return check_view(c, err);
+}
+
+/* Do the maps of a pair fit the view? */
+static duet_status check_maps(const adm *a, int teacher, int student, duet_error *err)
+{
+    const char *stage = stage_names[a->c->stage];
+    const int both[2] = {teacher, student};
+    size_t channels[2];
+    for (int k = 0; k < 2; k++) {
+        const dt_peer *p = &a->peers->at[both[k]];
+        dt_node map = map_at(&p->built, a->c->stage);
+        if (map == DT_NONE) return dt_fail(err, DUET_RECIPE, "adm: network '%s' has no stage: %s: add `stage: features`, which every network has", p->name, stage);
+        channels[k] = dt_shape_of(a->g, map).c;
+    }
+    if (a->c->view != VIEW_CHANNEL || channels[0] == channels[1]) return DUET_OK;
+    return dt_fail(err, DUET_RECIPE, "adm: view: channel compares maps channel by channel, and at %s '%s' has %zu channels and '%s' has %zu: "
+                   "add `view: class`, which fits any pair, or choose networks of equal width",
+                   stage, a->peers->at[teacher].name, channels[0], a->peers->at[student].name, channels[1]);
+}
+
+/* ---- public ----------------------------------------------------------------------------------------------------- */
+
+static int with_role(const dt_peers *peers, dt_role role, int *which)
+{
+    int n = 0;
+    for (int i = 0; i < peers->n; i++)
+        if (peers->at[i].role == role) which[n++] = i;
+    return n;
+}
+
+duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *c, dt_losses *losses, duet_error *err)
+{
+    if (!c->enabled) return DUET_OK;
+    DT_TRY(dt_adm_check(peers, c, err));
+    DT_TRY(dt_graph_check(g, err));
+    adm a = {.g = g, .peers = peers, .c = c, .out = losses, .similarity = DT_NONE, .foreground_c = DT_NONE, .foreground_d = DT_NONE};
+    int teachers[DT_MAX_NETWORKS], students[DT_MAX_NETWORKS];
+    const int n_teachers = with_role(peers, DT_ROLE_TEACHER, teachers), n_students = with_role(peers, DT_ROLE_STUDENT, students);
+    for (int i = 0; i < n_teachers; i++)
+        for (int j = 0; j < n_students; j++) DT_TRY(check_maps(&a, teachers[i], students[j], err));
+
+    for (int i = 0; i < peers->n; i++)
+        if (peers->at[i].role != DT_ROLE_PEER) a.view[i] = view_of(&a, &peers->at[i]);
+    pair pairs[DT_MAX_NETWORKS][DT_MAX_NETWORKS];
+    for (int i = 0; i < n_teachers; i++) {
+        for (int j = 0; j < n_students; j++) {
+            pairs[i][j] = compare(&a, teachers[i], students[j]);
+            if (peers->targets.mask != DT_NONE) measure_foreground(&a, &pairs[i][j]);
+        }
+    }
+    const pair *own[DT_MAX_NETWORKS];
+    for (int i = 0; i < n_teachers; i++) {
+        for (int j = 0; j < n_students; j++) own[j] = &pairs[i][j];
+        add_network(&a, teachers[i], own, n_students);
+    }
+    for (int j = 0; j < n_students; j++) {
+        for (int i = 0; i < n_teachers; i++) own[i] = &pairs[i][j];
+        add_network(&a, students[j], own, n_teachers);
+    }
+    log_pairs(&a);
+    return dt_graph_check(g, err);
+}
+
+const dt_option dt_adm_options[] = {
+    /* key             type              field                                   initial     min   max  choices                      help */
+    {"consensus",     DT_OPTION_CHOICE, offsetof(dt_adm_config, consensus),     "align",    0,    0,   "align|modulate|off",
+     "what a student does where it agrees with a teacher: say the same, or answer from there"},
+    {"divergence",    DT_OPTION_CHOICE, offsetof(dt_adm_config, divergence),    "modulate", 0,    0,   "repel|modulate|off",
+     "what a teacher does where it differs from a student: differ more, or answer from there"},
+    {"view",          DT_OPTION_CHOICE, offsetof(dt_adm_config, view),          "class",    0,    0,   "class|channel|label|attention",
+     "what is compared at each place: evidence for all classes, the channels, evidence for the true class, energy"},
+    {"stage",         DT_OPTION_CHOICE, offsetof(dt_adm_config, stage),         "features", 0,    0,   "features|stage1|stage2|stage3",
+     "which maps are compared; class, label and modulate need features, the map that enters global pooling"},
+    {"weights",       DT_OPTION_CHOICE, offsetof(dt_adm_config, weights),       "mean",     0,    0,   "mean|none|uniform|softmax",
+     "how similarity becomes weights: divided by its mean, as it is, ignored (a control), softmax over the places"},
+    {"tau",           DT_OPTION_REAL,   offsetof(dt_adm_config, tau),           "0.1",      1e-3, 1e3, NULL, "temperature of weights: softmax"},
+    {"alpha",         DT_OPTION_REAL,   offsetof(dt_adm_config, alpha),         "1",        0,    1e3, NULL, "weight of the students' consensus loss"},
+    {"beta",          DT_OPTION_REAL,   offsetof(dt_adm_config, beta),          "1",        0,    1e3, NULL, "weight of the teachers' divergence loss"},
+    {"detach",        DT_OPTION_BOOL,   offsetof(dt_adm_config, detach),        "true",     0,    0,   NULL, "false: with consensus: align, the gradient also flows through the weights"},
+    {"warmup_epochs", DT_OPTION_REAL,   offsetof(dt_adm_config, warmup_epochs), "0",        0,    1e6, NULL, "alpha and beta grow linearly over so many epochs"},
+    {0},
+};
+const char dt_adm_help[] = "students trust the places where they agree with a teacher, teachers work on those where they differ";
+const char dt_adm_source[] = "Chen, Zhao, Ge, Chen, Song, Liang, ICML 2025, arXiv:2503.06685; equations re-derived from its public description";

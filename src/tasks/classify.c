@@ -1,0 +1,100 @@
+/* Classification: one label for each image, logits z [n, classes, 1, 1], p = softmax(z). METHODS.md 1 and 3 in nodes.
+ *
+ * All of it is float32 arithmetic on logits and maps. Whatever takes part of the classifier's weight W for looking only
+ * (evidence) detaches it; whatever is a loss of the network (weighted_sample_loss) lets the gradient through to W and bias. */
+#include "tasks/tasks.h"
+
+/* -log p[y] of each image, [n, 1, 1, 1]. */
+static dt_node sample_loss(dt_graph *g, dt_node logits, const dt_targets *t)
+{
+    return dt_scale(g, dt_pick(g, dt_log_softmax(g, logits, 1), t->labels), -1);
+}
+
+/* The mean over the batch of (1 - a) * -log p[y] + a * mean over classes of -log p[c], a = label_smoothing:
+ * torch.nn.CrossEntropyLoss, which spreads the share a over all classes, the true one included. */
+static dt_node loss(dt_graph *g, const dt_built *own, const dt_targets *t, const dt_task_config *c)
+{
+    dt_node cross_entropy = dt_mean(g, sample_loss(g, own->logits, t), DT_AXES_ALL);
+    if (c->label_smoothing == 0) return cross_entropy;
+    dt_node over_classes = dt_mean(g, dt_log_softmax(g, own->logits, 1), DT_AXES_ALL);
+    return dt_sub(g, dt_scale(g, cross_entropy, 1 - c->label_smoothing), dt_scale(g, over_classes, c->label_smoothing));
+}
+
+/* T^2 KL(softmax(sg target / T) || softmax(own / T)), summed over classes, averaged over the batch. */
+static dt_node disagreement(dt_graph *g, dt_node target, dt_node own, double temperature)
+{
+    dt_node log_a = dt_log_softmax(g, dt_detach(g, target), temperature);
+    dt_node log_b = dt_log_softmax(g, own, temperature);
+    dt_node kl = dt_sum(g, dt_mul(g, dt_exp(g, log_a), dt_sub(g, log_a, log_b)), DT_AXIS_C);
+    return dt_scale(g, dt_mean(g, kl, DT_AXES_ALL), temperature * temperature);
+}
+
+/* ---- SwitOKD's distances: mean over the batch of the 1-norm between two distributions ------------------------- */
+
+static dt_node probabilities(dt_graph *g, dt_node logits)
+{
+    return dt_exp(g, dt_log_softmax(g, logits, 1));
+}
+
+static dt_node one_norm(dt_graph *g, dt_node a, dt_node b)
+{
+    return dt_mean(g, dt_sum(g, dt_abs(g, dt_sub(g, a, b)), DT_AXIS_C), DT_AXES_ALL);
+}
+
+static dt_node distance_to_truth(dt_graph *g, dt_node own, const dt_targets *t)
+{
+    return one_norm(g, probabilities(g, own), dt_one_hot(g, t->labels, t->classes));
+}
+
+static dt_node distance(dt_graph *g, dt_node a, dt_node b)
+{
+    return one_norm(g, probabilities(g, a), probabilities(g, b));
+}
+
+/* ---- ADM: what the classifier sees at each place ---------------------------------------------------------------- */
+
+/* W~ F(:, p). W~ is W minus its mean over the classes, because softmax does not see what is common to all of them; without
+ * this, two networks would seem to agree wherever both are merely sure that there is something. */
+static dt_node evidence(dt_graph *g, const dt_built *own)
+{
+    dt_node weight = dt_detach(g, own->head_weight);
+    dt_node centred = dt_sub(g, weight, dt_mean(g, weight, DT_AXIS_N));
+    return dt_matmul(g, own->features, centred, DT_NONE, false, true);
+}
+
+/* W~[y, :] F(:, p): the row of the true class is a 1x1 filter of its own for each image. */
+static dt_node label_evidence(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    dt_node weight = dt_detach(g, own->head_weight);
+    dt_node centred = dt_sub(g, weight, dt_mean(g, weight, DT_AXIS_N));
+    dt_node row = dt_matmul(g, dt_one_hot(g, t->labels, t->classes), centred, DT_NONE, false, false); /* [n, c, 1, 1] */
+    return dt_sum(g, dt_mul(g, own->features, row), DT_AXIS_C);
+}
+
+static dt_node weighted_sample_loss(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits)
+{
+    dt_node pooled = dt_mean(g, dt_mul(g, own->features, weights), DT_AXES_HW);
+    *logits = dt_matmul(g, pooled, own->head_weight, own->head_bias, false, true);
+    return sample_loss(g, *logits, t);
+}
+
+/* 100 * mean of [z[y] is the largest]; a tie for the largest counts as right. */
+static dt_node accuracy(dt_graph *g, dt_node logits, const dt_targets *t)
+{
+    dt_node wrong = dt_less(g, dt_pick(g, logits, t->labels), dt_reduce_max(g, logits, DT_AXIS_C));
+    return dt_affine(g, dt_mean(g, wrong, DT_AXES_ALL), -100, 100);
+}
+
+const dt_task dt_task_classify = {
+    .name = "classify",
+    .help = "one label for each image: cross-entropy, KL between softened predictions",
+    .loss = loss,
+    .sample_loss = sample_loss,
+    .disagreement = disagreement,
+    .distance_to_truth = distance_to_truth,
+    .distance = distance,
+    .evidence = evidence,
+    .label_evidence = label_evidence,
+    .weighted_sample_loss = weighted_sample_loss,
+    .accuracy = accuracy,
+};
