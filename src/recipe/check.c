@@ -104,10 +104,10 @@ static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_er
 {
     DT_TRY(check_count(r, root, err));
     const dt_peers peers = make_peers(r);
-    duet_error why = {0};
+    duet_error why = {0}; /* messages of src/methods name the method or `adm` themselves */
     if (r->method->check && r->method->check(&peers, r->method_config, (size_t)r->data.validation, &why))
-        return dt_recipe_fail(err, dt_yaml_place(root, "method"), "method", "%s", why.message);
-    if (r->adm.enabled && dt_adm_check(&peers, &r->adm, &why)) return dt_recipe_fail(err, dt_yaml_place(root, "adm"), "adm", "%s", why.message);
+        return dt_recipe_fail(err, dt_yaml_place(root, "method"), NULL, "%s", why.message);
+    if (r->adm.enabled && dt_adm_check(&peers, &r->adm, &why)) return dt_recipe_fail(err, dt_yaml_place(root, "adm"), NULL, "%s", why.message);
     return DUET_OK;
 }
 

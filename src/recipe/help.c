@@ -153,7 +153,7 @@ static void append_rows(dt_text *out, const dt_section *s, const dt_option *opti
 
 void dt_recipe_markdown(dt_text *out)
 {
-    dt_text_append(out, "<!-- Generated from the option tables (scripts/recipe_docs.sh); do not edit. -->\n# Recipes\n\n");
+    dt_text_append(out, "<!-- Generated from the option tables; do not edit. To write it anew: DUET_UPDATE=1 test_recipe_docs -->\n# Recipes\n\n");
     dt_text_append(out, "A recipe is a YAML file that says what to train, on what, and how. The shortest useful one:\n\n```yaml\n%s```\n\n", example);
     dt_text_append(out, "%s\n\n%s\n\n", merging, strictness);
     dt_text_append(out, "`recipe.schema.json` beside this page lets editors complete and check recipes.\n\n");
