@@ -30,6 +30,10 @@ duet_status dt_weights_save(const dt_state *s, int network, const char *path, co
  * Momentum becomes zero. On error the state is untouched. */
 duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err);
 
+/* The seed of data sets that are drawn (shapes): one for all, so that runs with other training seeds, and later evaluations,
+ * see the same pictures. */
+enum { DT_DATA_SEED = 1 };
+
 /* ---- a network in inference mode ------------------------------------------------------------------------------ */
 
 /* Running statistics, no gradient, a fixed batch; shares the state it was made from, so it always sees the newest weights. */
@@ -91,6 +95,7 @@ size_t dt_evaluation_batch(size_t images);
 /* Graph, state and programs of a recipe on a device: what `plan`, `bench` and the loop share. */
 typedef struct dt_session {
     const dt_recipe *recipe;  /* borrowed */
+    dt_data_facts data;       /* its texts are borrowed from the source */
     dt_device *device;
     dt_graph *graph;          /* the training step */
     dt_peers peers;
@@ -102,13 +107,15 @@ typedef struct dt_session {
     size_t image_count;       /* floats of one picture */
     /* SGD tokens, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
     dt_node finite[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
-    dt_inference eval[DT_MAX_NETWORKS]; /* of every network, for evaluation; its state is this session's */
+    dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called */
 } dt_session;
 
 /* Builds, differentiates and compiles the step, and gives every network its first weights (init file or random by seed).
  * data must hold the training images left after the validation split was taken: methods are checked against it. */
 duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err);
 void dt_session_destroy(dt_session *s);
+/* Compiles `eval`: every network in inference mode, on the session's own weights. A second call does nothing. */
+duet_status dt_session_prepare_evaluation(dt_session *s, size_t batch, duet_error *err);
 /* Networks whose parameters a step changes: neither frozen nor without a loss in every variant. */
 bool dt_session_trains(const dt_session *s, int network);
 /* One step on a batch of exactly train.batch images: writes inputs, runs, chooses, runs. epoch: from 0. lr: before lr_scale.

@@ -1,0 +1,478 @@
+/* One loop for every method, device and task.
+ *
+ *     open     data -> validation split -> session -> folder -> start, or resume from a checkpoint
+ *     epoch    [method's refresh] steps, evaluation, a row, weights that are better than before, a checkpoint
+ *     stop     asked for or at max_steps: a checkpoint in the middle of an epoch, sums and all
+ *
+ * dt_run_state is the run: whatever it does not hold is a function of the recipe, the data and the numbers in it. So a
+ * checkpoint after any step is a checkpoint of everything, and a resumed run passes through the same states, bit for bit.
+ *
+ * Order within an epoch's end: log and metrics first, then weights, then the checkpoint that knows the files' lengths. Killed
+ * in between, the run repeats from the checkpoint before and writes the same files again. */
+#include "train_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef enum dt_go { GO_ON, STOP_AT_MAX_STEPS, STOP_REQUESTED } dt_go;
+
+typedef struct dt_run {
+    const dt_recipe *recipe;
+    const dt_run_options *options;
+    dt_source *source;
+    dt_data_facts facts;              /* train_images: those left to train on */
+    uint32_t *rest, *held;            /* training images to learn from, and held out; NULL without a split */
+    size_t n_held;
+    dt_loader *train, *test, *validation;
+    dt_session *session;
+    dt_folder folder;
+    dt_run_state state;
+    int64_t steps_per_epoch;
+    double eval_s, last_progress_s;   /* duration of the last evaluation; time of the last progress event */
+    dt_evaluation *evaluations;       /* [2]: test, validation */
+    float *held_logits[DT_MAX_NETWORKS]; /* for a method with refresh; else NULL */
+    int32_t *held_labels;
+} dt_run;
+
+/* ---- opening --------------------------------------------------------------------------------------------------- */
+
+static duet_status refuse_used_folder(const dt_run_options *o, dt_folder_found found, duet_error *err)
+{
+    if (found == DT_FOLDER_NONE || o->resume) return DUET_OK;
+    return dt_fail(err, DUET_ARG, "%s: already holds a run%s; continue it with --resume, or choose another folder", o->out,
+                   found == DT_FOLDER_CHECKPOINT ? " with a checkpoint" : "");
+}
+
+static duet_status split_data(dt_run *run, duet_error *err)
+{
+    const size_t n = run->source->facts.train_images;
+    const int64_t validation = run->recipe->data.validation, batch = run->recipe->train.batch;
+    if (validation < 0 || (size_t)validation >= n)
+        return dt_fail(err, DUET_RECIPE, "data.validation: %lld images cannot be held out of %zu training images; at least one batch (%lld) must be left",
+                       (long long)validation, n, (long long)batch);
+    run->n_held = (size_t)validation;
+    run->facts = run->source->facts;
+    run->facts.train_images = n - run->n_held;
+    run->steps_per_epoch = (int64_t)run->facts.train_images / batch;
+    if (run->steps_per_epoch < 1)
+        return dt_fail(err, DUET_RECIPE, "train.batch: %lld is more than the %zu training images that are left; at most that many are accepted",
+                       (long long)batch, run->facts.train_images);
+    if (!run->n_held) return DUET_OK;
+    run->rest = dt_alloc(run->facts.train_images, sizeof *run->rest);
+    run->held = dt_alloc(run->n_held, sizeof *run->held);
+    if (!run->rest || !run->held) return dt_fail(err, DUET_MEMORY, "no memory for the validation split");
+    dt_split_validation(n, run->n_held, (uint64_t)run->recipe->train.seed, run->rest, run->held);
+    return DUET_OK;
+}
+
+static duet_status open_loaders(dt_run *run, duet_error *err)
+{
+    const dt_recipe *r = run->recipe;
+    const size_t eval_batch = dt_evaluation_batch(run->facts.test_images);
+    const dt_loader_spec train = {.source = run->source, .split = DT_SPLIT_TRAIN, .indices = run->rest, .n_indices = run->facts.train_images,
+                                  .batch = (size_t)r->train.batch, .drop_last = true, .shuffle = r->data.shuffle,
+                                  .augment = (dt_augment)r->data.augment, .views = run->session->n_views, .seed = (uint64_t)r->train.seed,
+                                  .workers = (int)r->data.workers};
+    const dt_loader_spec test = {.source = run->source, .split = DT_SPLIT_TEST, .n_indices = run->facts.test_images, .batch = eval_batch,
+                                 .augment = DT_AUGMENT_NONE, .views = 1, .seed = train.seed, .workers = train.workers};
+    dt_loader_spec validation = test;
+    validation.split = DT_SPLIT_TRAIN;
+    validation.indices = run->held;
+    validation.n_indices = run->n_held;
+    DT_TRY(dt_loader_create(&train, &run->train, err));
+    DT_TRY(dt_loader_create(&test, &run->test, err));
+    if (run->n_held) DT_TRY(dt_loader_create(&validation, &run->validation, err));
+    run->evaluations = dt_alloc(2, sizeof *run->evaluations);
+    if (!run->evaluations) return dt_fail(err, DUET_MEMORY, "no memory for evaluations");
+    return dt_session_prepare_evaluation(run->session, eval_batch, err);
+}
+
+static duet_status room_for_refresh(dt_run *run, duet_error *err)
+{
+    if (run->session->losses.epoch_input == DT_NONE) return DUET_OK;
+    bool ok = (run->held_labels = dt_alloc(run->n_held, sizeof *run->held_labels)) != NULL;
+    for (int i = 0; i < run->session->peers.n && ok; i++)
+        ok = (run->held_logits[i] = dt_alloc(run->n_held * run->facts.classes, sizeof(float))) != NULL;
+    return ok ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the outputs of %zu held-out images", run->n_held);
+}
+
+static void say_where(const dt_run *run, const char *device_then)
+{
+    char device_now[DT_DEVICE_TEXT];
+    const dt_log_sink *log = &run->options->observer.log;
+    dt_session_device_text(run->session, device_now);
+    dt_say(log, "resuming after epoch %lld, step %lld of it", (long long)run->state.epoch, (long long)run->state.step_of_epoch);
+    if (strcmp(device_now, device_then) != 0)
+        dt_say(log, "this run was on \"%s\" and goes on on \"%s\": its last bits may differ from an uninterrupted run's", device_then, device_now);
+}
+
+static duet_status resume(dt_run *run, duet_error *err)
+{
+    dt_arena arena = {0};
+    const char *device = "";
+    char path[4096];
+    snprintf(path, sizeof path, "%s/state.safetensors", run->options->out);
+    duet_status st = dt_checkpoint_load(run->session, &run->state, path, &arena, &device, err);
+    if (!st && run->state.step_of_epoch > run->steps_per_epoch)
+        st = dt_fail(err, DUET_DATA, "%s: was written %lld steps into an epoch, this data gives %lld; resume with the data of the run", path,
+                     (long long)run->state.step_of_epoch, (long long)run->steps_per_epoch);
+    if (!st && run->state.epoch < run->recipe->train.epochs) {
+        st = dt_folder_resume(&run->folder, run->options->out, run->state.log_bytes, run->state.csv_bytes, err);
+        if (!st) {
+            say_where(run, device);
+            dt_event_resume(&run->folder.line, run->session, &run->state);
+            st = dt_folder_log(&run->folder, err);
+        }
+    }
+    dt_arena_release(&arena);
+    return st;
+}
+
+static duet_status start(dt_run *run, duet_error *err)
+{
+    DT_TRY(dt_folder_create(&run->folder, run->options->out, run->recipe, err));
+    DT_TRY(dt_environment_write(&run->folder, run->session, err));
+    dt_event_start(&run->folder.line, run->session, &run->facts, run->steps_per_epoch, run->held, run->n_held);
+    DT_TRY(dt_folder_log(&run->folder, err));
+    dt_metrics_header(&run->folder.line, run->session, run->n_held > 0);
+    return dt_folder_csv(&run->folder, err);
+}
+
+static duet_status open_run(dt_run *run, duet_error *err)
+{
+    const dt_recipe *r = run->recipe;
+    const dt_folder_found found = dt_folder_look(run->options->out);
+    DT_TRY(refuse_used_folder(run->options, found, err));
+    DT_TRY(dt_source_open(r->data.name, r->data.path, DT_DATA_SEED, &run->options->observer.log, &run->source, err));
+    DT_TRY(split_data(run, err));
+    DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
+    DT_TRY(open_loaders(run, err));
+    DT_TRY(room_for_refresh(run, err));
+    return found == DT_FOLDER_CHECKPOINT ? resume(run, err) : start(run, err);
+}
+
+static void close_run(dt_run *run)
+{
+    dt_loader_destroy(run->train);
+    dt_loader_destroy(run->test);
+    dt_loader_destroy(run->validation);
+    dt_session_destroy(run->session);
+    dt_source_close(run->source);
+    dt_folder_close(&run->folder);
+    for (int i = 0; i < DT_MAX_NETWORKS; i++) dt_free(run->held_logits[i]);
+    dt_free(run->held_labels);
+    dt_free(run->evaluations);
+    dt_free(run->rest);
+    dt_free(run->held);
+}
+
+/* ---- saving ---------------------------------------------------------------------------------------------------- */
+
+static duet_status save_network(dt_run *run, int i, const char *suffix, int64_t epoch, duet_error *err)
+{
+    char classes[24], mean[64], std[64], at[24], path[4096];
+    const dt_recipe_network *n = &run->recipe->networks[i];
+    const float *m = run->facts.mean, *d = run->facts.std;
+    snprintf(path, sizeof path, "%s/%s%s.safetensors", run->folder.path, n->name, suffix);
+    snprintf(classes, sizeof classes, "%zu", run->facts.classes);
+    snprintf(mean, sizeof mean, "%.9g,%.9g,%.9g", (double)m[0], (double)m[1], (double)m[2]);
+    snprintf(std, sizeof std, "%.9g,%.9g,%.9g", (double)d[0], (double)d[1], (double)d[2]);
+    snprintf(at, sizeof at, "%lld", (long long)epoch);
+    const char *const metadata[] = {"duet", DUET_VERSION, "model", n->model, "classes", classes, "data", run->facts.name,
+                                    "mean", mean, "std", std, "epoch", at};
+    return dt_weights_save(run->session->state, i, path, metadata, DT_COUNT(metadata) / 2, err);
+}
+
+static duet_status checkpoint(dt_run *run, duet_error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/state.safetensors", run->folder.path);
+    for (int i = 0; i < run->session->peers.n; i++) DT_TRY(save_network(run, i, "", run->state.epoch, err));
+    DT_TRY(dt_folder_sync(&run->folder, err));
+    run->state.log_bytes = run->folder.log_bytes;
+    run->state.csv_bytes = run->folder.csv_bytes;
+    return dt_checkpoint_save(run->session, &run->state, path, err);
+}
+
+/* ---- steps ----------------------------------------------------------------------------------------------------- */
+
+static void tally_step(dt_run *run, int variant)
+{
+    dt_tally *t = &run->state.tally;
+    const dt_session *s = run->session;
+    for (int i = 0; i < s->peers.n; i++) {
+        const double loss = dt_session_loss(s, variant, i);
+        if (isnan(loss)) continue;
+        t->loss_sum[i] += loss;
+        t->loss_steps[i]++;
+    }
+    for (int i = 0; i < s->losses.n_terms; i++) {
+        const dt_term *term = &s->losses.terms[i];
+        if (term->variant >= 0 && term->variant != variant) continue;
+        t->term_sum[i] += (double)dt_program_scalar(s->step, term->node);
+        t->term_steps[i]++;
+    }
+    t->variant_steps[variant]++;
+}
+
+static double images_per_s(const dt_run *run, int64_t steps, double seconds)
+{
+    return seconds > 0 ? (double)(steps * run->recipe->train.batch) / seconds : 0;
+}
+
+/* Steps at this epoch's pace, and evaluations as long as the last one. */
+static double seconds_left(const dt_run *run)
+{
+    const dt_recipe *r = run->recipe;
+    const dt_run_state *at = &run->state;
+    const int64_t steps = r->train.epochs * run->steps_per_epoch - at->step;
+    const int64_t evaluations = r->train.epochs / r->train.evaluate_every - at->epoch / r->train.evaluate_every;
+    return (double)steps * at->tally.train_s / (double)at->step_of_epoch + (double)evaluations * run->eval_s;
+}
+
+static void report_progress(dt_run *run, int variant, double lr)
+{
+    const dt_observer *o = &run->options->observer;
+    const dt_run_state *at = &run->state;
+    if (!o->progress) return;
+    dt_progress p = {.epoch = at->epoch + 1, .epochs = run->recipe->train.epochs, .step = at->step_of_epoch, .steps = run->steps_per_epoch,
+                     .lr = lr, .images_per_s = images_per_s(run, at->step_of_epoch, at->tally.train_s), .left_s = seconds_left(run),
+                     .n_networks = run->session->peers.n};
+    for (int i = 0; i < p.n_networks; i++) p.loss[i] = dt_session_loss(run->session, variant, i);
+    o->progress(o->user, &p);
+    run->last_progress_s = dt_now_s();
+}
+
+static duet_status one_step(dt_run *run, duet_error *err)
+{
+    dt_run_state *at = &run->state;
+    const double began = dt_now_s();
+    const double lr = dt_learning_rate(run->recipe, at->step, run->steps_per_epoch);
+    int variant = 0;
+    dt_batch *batch = dt_loader_next(run->train, &at->tally.wait_s);
+    if (!batch) DT_BUG("the loader ended after %lld of %lld steps", (long long)at->step_of_epoch, (long long)run->steps_per_epoch);
+    const duet_status st = dt_session_step(run->session, batch, (uint32_t)at->epoch, lr, &variant, err);
+    dt_loader_give_back(run->train, batch);
+    if (st) {
+        dt_context(err, "step %lld (epoch %lld)", (long long)at->step + 1, (long long)at->epoch + 1);
+        return st;
+    }
+    tally_step(run, variant);
+    at->step++;
+    at->step_of_epoch++;
+    const double ended = dt_now_s();
+    at->tally.train_s += ended - began;
+
+    const bool due = at->step % run->recipe->train.log_every == 0;
+    if (due) {
+        dt_event_step(&run->folder.line, run->session, at, variant, lr);
+        DT_TRY(dt_folder_log(&run->folder, err));
+    }
+    if (due || ended - run->last_progress_s >= 1) report_progress(run, variant, lr);
+    return DUET_OK;
+}
+
+static dt_go shall_go_on(const dt_run *run)
+{
+    const dt_run_options *o = run->options;
+    if (o->stop && *o->stop) return STOP_REQUESTED;
+    return o->max_steps > 0 && run->state.step >= o->max_steps ? STOP_AT_MAX_STEPS : GO_ON;
+}
+
+/* What a method wants to know of the held-out images, once per epoch, before its first step (KDCL general). */
+static duet_status refresh_method(dt_run *run, duet_error *err)
+{
+    const dt_session *s = run->session;
+    const dt_method *m = run->recipe->method;
+    const float *logits[DT_MAX_NETWORKS];
+    if (s->losses.epoch_input == DT_NONE) return DUET_OK;
+    if (!m->refresh || !run->n_held) DT_BUG("%s has a per-epoch input but no way to fill it", m->name);
+    DT_TRY(dt_evaluate(run->session->eval, s->peers.n, run->validation, run->held_logits, run->held_labels, run->options->stop,
+                       &run->evaluations[1], err));
+    for (int i = 0; i < s->peers.n; i++) logits[i] = run->held_logits[i];
+    return m->refresh(logits, run->held_labels, run->n_held, run->facts.classes, s->peers.n, run->recipe->method_config,
+                      run->state.epoch_values, err);
+}
+
+/* The steps of the epoch under way that are still to do. *go says why it ended. */
+static duet_status run_steps(dt_run *run, dt_go *go, duet_error *err)
+{
+    dt_run_state *at = &run->state;
+    const dt_session *s = run->session;
+    if (at->step_of_epoch == 0) {
+        at->tally = (dt_tally){0};
+        DT_TRY(refresh_method(run, err));
+    }
+    if (s->losses.epoch_input != DT_NONE) dt_program_write(s->step, s->losses.epoch_input, at->epoch_values, (size_t)s->peers.n);
+    *go = shall_go_on(run);
+    if (*go || at->step_of_epoch == run->steps_per_epoch) return DUET_OK;
+
+    dt_loader_start(run->train, (uint32_t)at->epoch, (size_t)at->step_of_epoch);
+    while (at->step_of_epoch < run->steps_per_epoch && !*go) {
+        DT_TRY(one_step(run, err));
+        *go = shall_go_on(run);
+    }
+    return DUET_OK;
+}
+
+/* ---- the end of an epoch --------------------------------------------------------------------------------------- */
+
+/* *done: measured on every set there is. DUET_STOPPED leaves everything as it was: a resumed run measures again. */
+static duet_status evaluate(dt_run *run, bool *done, duet_error *err)
+{
+    const dt_recipe *r = run->recipe;
+    const int64_t epoch = run->state.epoch + 1;
+    const double began = dt_now_s();
+    dt_session *s = run->session;
+    *done = false;
+    if (epoch % r->train.evaluate_every != 0 && epoch != r->train.epochs) return DUET_OK;
+    DT_TRY(dt_evaluate(s->eval, s->peers.n, run->test, NULL, NULL, run->options->stop, &run->evaluations[0], err));
+    if (run->n_held) DT_TRY(dt_evaluate(s->eval, s->peers.n, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1], err));
+    run->eval_s = dt_now_s() - began;
+    *done = true;
+    return DUET_OK;
+}
+
+static duet_status keep_results(dt_run *run, duet_error *err)
+{
+    const dt_evaluation *test = &run->evaluations[0], *chosen_by = &run->evaluations[run->n_held ? 1 : 0];
+    const int64_t epoch = run->state.epoch + 1;
+    for (int i = 0; i < run->session->peers.n; i++) {
+        dt_network_result *r = &run->state.results[i];
+        r->last = test->measures[i];
+        if (r->best_epoch && chosen_by->measures[i].top1 <= run->state.best_score[i]) continue;
+        r->best = test->measures[i];
+        r->best_epoch = epoch;
+        run->state.best_score[i] = chosen_by->measures[i].top1;
+        DT_TRY(save_network(run, i, ".best", epoch, err));
+    }
+    return DUET_OK;
+}
+
+static void fill_report(const dt_run *run, bool evaluated, dt_epoch_report *out)
+{
+    const dt_run_state *at = &run->state;
+    const double seconds = at->tally.train_s;
+    *out = (dt_epoch_report){.epoch = at->epoch + 1, .epochs = run->recipe->train.epochs,
+                             .lr = dt_learning_rate(run->recipe, at->step - 1, run->steps_per_epoch), .train_s = seconds,
+                             .eval_s = evaluated ? run->eval_s : 0, .images_per_s = images_per_s(run, at->step_of_epoch, seconds),
+                             .loader_wait_share = seconds > 0 ? at->tally.wait_s / seconds : 0, .n_networks = run->session->peers.n,
+                             .evaluated = evaluated, .validated = run->n_held > 0};
+    for (int i = 0; i < out->n_networks; i++) {
+        out->names[i] = run->recipe->networks[i].name;
+        out->loss[i] = dt_tally_loss(&at->tally, i);
+        if (!evaluated) continue;
+        out->measures[i] = run->evaluations[0].measures[i];
+        if (run->n_held) out->validation[i] = run->evaluations[1].measures[i];
+    }
+}
+
+static duet_status write_epoch(dt_run *run, bool evaluated, duet_error *err)
+{
+    const dt_observer *o = &run->options->observer;
+    dt_epoch_report report;
+    fill_report(run, evaluated, &report);
+    const dt_epoch_facts facts = {.session = run->session, .run = &run->state, .report = &report, .test = evaluated ? &run->evaluations[0] : NULL,
+                                  .validation = evaluated && run->n_held ? &run->evaluations[1] : NULL};
+    dt_event_epoch(&run->folder.line, &facts);
+    DT_TRY(dt_folder_log(&run->folder, err));
+    dt_metrics_row(&run->folder.line, &facts, run->n_held > 0);
+    DT_TRY(dt_folder_csv(&run->folder, err));
+    if (evaluated) DT_TRY(keep_results(run, err));
+    if (o->epoch) o->epoch(o->user, &report);
+    return DUET_OK;
+}
+
+static duet_status finish_epoch(dt_run *run, duet_error *err)
+{
+    const dt_recipe *r = run->recipe;
+    dt_run_state *at = &run->state;
+    bool evaluated;
+    DT_TRY(evaluate(run, &evaluated, err));
+    DT_TRY(write_epoch(run, evaluated, err));
+    at->total_train_s += at->tally.train_s;
+    at->epoch++;
+    at->step_of_epoch = 0;
+    at->tally = (dt_tally){0};
+    const bool last = at->epoch == r->train.epochs;
+    if (last) {
+        dt_event_end(&run->folder.line, run->session, at, run->n_held > 0);
+        DT_TRY(dt_folder_log(&run->folder, err));
+    }
+    return last || at->epoch % r->train.checkpoint_every == 0 ? checkpoint(run, err) : DUET_OK;
+}
+
+/* ---- the run --------------------------------------------------------------------------------------------------- */
+
+static duet_status stop(dt_run *run, dt_go why, duet_error *err)
+{
+    const char *reason = why == STOP_REQUESTED ? "requested" : "max_steps";
+    dt_event_stop(&run->folder.line, &run->state, reason);
+    DT_TRY(dt_folder_log(&run->folder, err));
+    DT_TRY(checkpoint(run, err));
+    if (why == STOP_AT_MAX_STEPS) return DUET_OK;
+    return dt_fail(err, DUET_STOPPED, "stopped in epoch %lld after step %lld; continue with --resume", (long long)run->state.epoch + 1,
+                   (long long)run->state.step);
+}
+
+static duet_status run_epochs(dt_run *run, duet_error *err)
+{
+    while (run->state.epoch < run->recipe->train.epochs) {
+        dt_go go = GO_ON;
+        duet_status st = run_steps(run, &go, err);
+        /* At max_steps a full epoch is still finished: a trial of whole epochs ends with its measures. */
+        const bool full = run->state.step_of_epoch == run->steps_per_epoch;
+        if (!st && full && go != STOP_REQUESTED) st = finish_epoch(run, err);
+        if (st == DUET_STOPPED) return stop(run, STOP_REQUESTED, err);
+        if (st) return st;
+        if (go && run->state.epoch < run->recipe->train.epochs) return stop(run, go, err);
+    }
+    return DUET_OK;
+}
+
+/* A run that failed says so in its log; what the log itself has to say about that is not worth a second message. */
+static void note_failure(dt_run *run, duet_status st)
+{
+    if (run->folder.log < 0 || st == DUET_OK || st == DUET_STOPPED) return;
+    run->folder.line.length = 0;
+    dt_event_stop(&run->folder.line, &run->state, duet_status_name(st));
+    (void)dt_folder_log(&run->folder, NULL);
+}
+
+static void fill_result(const dt_run *run, dt_run_result *out)
+{
+    const dt_recipe *r = run->recipe;
+    const dt_run_state *at = &run->state;
+    *out = (dt_run_result){.n_networks = r->n_networks, .epochs_done = at->epoch, .steps_done = at->step, .best_by_validation = run->n_held > 0,
+                           .finished = at->epoch == r->train.epochs,
+                           .images_per_s = images_per_s(run, at->step, at->total_train_s + at->tally.train_s)};
+    for (int i = 0; i < r->n_networks; i++) {
+        out->names[i] = r->networks[i].name;
+        out->models[i] = r->networks[i].model;
+        out->results[i] = at->results[i];
+    }
+}
+
+duet_status dt_train(const dt_recipe *r, const dt_run_options *o, dt_run_result *result, duet_error *err)
+{
+    duet_error own; /* the loop reads messages' status even when the caller wants none */
+    if (!err) err = &own;
+    dt_run *run = dt_alloc(1, sizeof *run);
+    if (!run) return dt_fail(err, DUET_MEMORY, "no memory for a run");
+    run->recipe = r;
+    run->options = o;
+    run->folder.log = run->folder.csv = -1;
+    run->last_progress_s = dt_now_s();
+
+    duet_status st = open_run(run, err);
+    if (!st && run->state.epoch == r->train.epochs)
+        dt_say(&o->observer.log, "%s: this run is finished; nothing to resume", o->out);
+    else if (!st) {
+        st = run_epochs(run, err);
+        note_failure(run, st);
+    }
+    if (!st || st == DUET_STOPPED) fill_result(run, result);
+    close_run(run);
+    dt_free(run);
+    return st;
+}

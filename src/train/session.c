@@ -1,0 +1,349 @@
+/* A recipe becomes a step: networks and losses as one graph, differentiated, with one update per network at its end, compiled.
+ *
+ * Order of nodes is order of execution, so a variant reads:
+ *
+ *     forward of every network . losses | backward of network 0, 1, ... | update of network 0, 1, ...
+ *     '--------- common part ---------' '---------------- once per variant -----------------------'
+ *
+ * Every gradient is found before the first weight changes: all networks learn from one joint forward. With a single
+ * variant everything is the common part. */
+#include "train_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- the graph ------------------------------------------------------------------------------------------------- */
+
+static int variant_of(const dt_session *s, int v) { return s->losses.n_variants > 1 ? v : -1; }
+
+/* The terms and gradients of shared nodes belong to no network. */
+static void leave_network(dt_graph *g) { dt_graph_set_network(g, -1, NULL, true); }
+
+static void make_inputs(dt_session *s, const dt_data_facts *data)
+{
+    const dt_recipe *r = s->recipe;
+    const size_t n = (size_t)r->train.batch;
+    dt_graph *g = s->graph;
+    s->n_views = r->data.views ? r->n_networks : 1;
+    s->image_count = 3 * data->height * data->width;
+    for (int i = 0; i < r->n_networks; i++) {
+        if (i >= s->n_views) s->image[i] = s->image[0];
+        else s->image[i] = dt_input(g, "image", DT_REAL, (dt_shape){n, 3, data->height, data->width});
+    }
+    dt_targets *t = &s->peers.targets;
+    t->labels = dt_input(g, "labels", DT_INDEX, (dt_shape){n, 1, 1, 1});
+    t->mask = data->masks ? dt_input(g, "mask", DT_REAL, (dt_shape){n, 1, data->height, data->width}) : DT_NONE;
+    t->classes = data->classes;
+    s->peers.ramp_epoch = dt_input(g, "epoch", DT_REAL, (dt_shape){1, 1, 1, 1});
+}
+
+static duet_status build_network(dt_session *s, int i, const dt_data_facts *data, duet_error *err)
+{
+    const dt_recipe_network *n = &s->recipe->networks[i];
+    const dt_model *model = dt_model_find(n->model, err);
+    if (!model) {
+        dt_context(err, "networks.%s.model", n->name);
+        return err ? err->status : DUET_ARG;
+    }
+    if (model->image != data->height || model->image != data->width)
+        return dt_fail(err, DUET_SHAPE, "networks.%s.model: %s takes pictures of %zux%zu, %s has %zux%zu; choose another model or data set",
+                       n->name, model->name, model->image, model->image, data->name, data->height, data->width);
+    dt_graph_set_network(s->graph, i, n->name, !n->frozen);
+    s->peers.at[i] = (dt_peer){.name = n->name, .role = (dt_role)n->role, .frozen = n->frozen,
+                               .built = model->build(model, s->graph, s->image[i], data->classes)};
+    leave_network(s->graph);
+    return dt_graph_check(s->graph, err);
+}
+
+static duet_status build_losses(dt_session *s, const dt_data_facts *data, duet_error *err)
+{
+    const dt_recipe *r = s->recipe;
+    (void)data;
+    s->losses.epoch_input = DT_NONE;
+    if (r->method->check) DT_TRY(r->method->check(&s->peers, r->method_config, (size_t)r->data.validation, err));
+    if (r->adm.enabled) DT_TRY(dt_adm_check(&s->peers, &r->adm, err));
+    DT_TRY(r->method->losses(s->graph, &s->peers, r->method_config, &s->losses, err));
+    if (r->adm.enabled) DT_TRY(dt_adm_add(s->graph, &s->peers, &r->adm, &s->losses, err));
+    leave_network(s->graph);
+    dt_graph_set_variant(s->graph, -1);
+    for (int i = 0; i < r->n_networks; i++) {
+        bool track[DT_MAX_VARIANTS];
+        if (r->networks[i].frozen) continue;
+        for (int v = 0; v < s->losses.n_variants; v++) track[v] = s->losses.track[v][i];
+        dt_graph_track(s->graph, i, track, s->losses.n_variants);
+    }
+    return dt_graph_check(s->graph, err);
+}
+
+/* The trained parameters of a network: into out, which has room for all. */
+static size_t trained_parameters(const dt_graph *g, int network, dt_node *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < g->n_parameters; i++)
+        if (g->parameters[i].network == network && g->parameters[i].trained) out[n++] = g->parameters[i].node;
+    return n;
+}
+
+static duet_status add_gradients(dt_session *s, int v, int i, dt_node *wrt, dt_node *grad, duet_error *err)
+{
+    dt_graph *g = s->graph;
+    const char *name = s->peers.at[i].name;
+    const size_t n = trained_parameters(g, i, wrt);
+    dt_graph_set_network(g, i, name, true);
+    dt_differentiate(g, s->losses.loss[v][i], wrt, n, grad);
+    leave_network(g);
+    DT_TRY(dt_graph_check(g, err));
+    for (size_t k = 0; k < n; k++) {
+        if (grad[k] == DT_NONE)
+            return dt_fail(err, DUET_UNSUPPORTED, "%s: its loss does not depend on %s; every trained parameter must get a gradient",
+                           name, g->nodes[wrt[k]].name ? g->nodes[wrt[k]].name : "a parameter");
+        dt_program_gradient(g, wrt[k], grad[k]);
+    }
+    return dt_graph_check(g, err);
+}
+
+static bool updates(const dt_session *s, int v, int i)
+{
+    return s->losses.loss[v][i] != DT_NONE && !s->peers.at[i].frozen;
+}
+
+static void add_updates(dt_session *s, int v)
+{
+    for (int i = 0; i < s->peers.n; i++) {
+        if (!updates(s, v, i)) continue;
+        dt_attributes a;
+        memset(&a, 0, sizeof a);
+        a.sgd.network = i;
+        dt_graph_set_network(s->graph, i, s->peers.at[i].name, true);
+        s->finite[v][i] = dt_node_make(s->graph, DT_OP_SGD, NULL, 0, a, (dt_shape){1, 1, 1, 1}, DT_REAL);
+        dt_node_name(s->graph, s->finite[v][i], "update");
+    }
+    leave_network(s->graph);
+}
+
+static duet_status add_backward(dt_session *s, duet_error *err)
+{
+    const size_t n = s->graph->n_parameters ? s->graph->n_parameters : 1;
+    dt_node *wrt = dt_alloc(2 * n, sizeof *wrt);
+    if (!wrt) return dt_fail(err, DUET_MEMORY, "no memory for gradients");
+    duet_status st = DUET_OK;
+    for (int v = 0; v < s->losses.n_variants && !st; v++) {
+        dt_graph_set_variant(s->graph, variant_of(s, v));
+        for (int i = 0; i < s->peers.n && !st; i++)
+            if (updates(s, v, i)) st = add_gradients(s, v, i, wrt, wrt + n, err);
+        if (!st) add_updates(s, v);
+    }
+    dt_graph_set_variant(s->graph, -1);
+    dt_free(wrt);
+    return st ? st : dt_graph_check(s->graph, err);
+}
+
+static duet_status build_graph(dt_session *s, const dt_data_facts *data, duet_error *err)
+{
+    const dt_recipe *r = s->recipe;
+    s->graph = dt_graph_create();
+    if (!s->graph) return dt_fail(err, DUET_MEMORY, "no memory for the graph of a step");
+    for (int v = 0; v < DT_MAX_VARIANTS; v++)
+        for (int i = 0; i < DT_MAX_NETWORKS; i++) s->losses.loss[v][i] = s->finite[v][i] = DT_NONE;
+    s->peers.n = r->n_networks;
+    s->peers.task = dt_task_find(r->task.name ? r->task.name : "classify", err);
+    if (!s->peers.task) return err ? err->status : DUET_ARG;
+    s->peers.task_config.label_smoothing = r->train.label_smoothing;
+    leave_network(s->graph);
+    dt_graph_set_variant(s->graph, -1);
+    make_inputs(s, data);
+    for (int i = 0; i < r->n_networks; i++) DT_TRY(build_network(s, i, data, err));
+    DT_TRY(build_losses(s, data, err));
+    return add_backward(s, err);
+}
+
+/* ---- the program ----------------------------------------------------------------------------------------------- */
+
+enum { MOST_OUTPUTS = 2 * DT_MAX_VARIANTS * DT_MAX_NETWORKS + DT_MAX_TERMS + DT_MAX_CHOICE_SCALARS };
+
+/* Every node that somebody reads after a step; fusion may merge it into another and then says which. */
+static size_t readable_nodes(dt_session *s, dt_node **home)
+{
+    size_t n = 0;
+    for (int v = 0; v < s->losses.n_variants; v++)
+        for (int i = 0; i < s->peers.n; i++) {
+            if (s->losses.loss[v][i] != DT_NONE) home[n++] = &s->losses.loss[v][i];
+            if (s->finite[v][i] != DT_NONE) home[n++] = &s->finite[v][i];
+        }
+    for (int i = 0; i < s->losses.n_terms; i++) home[n++] = &s->losses.terms[i].node;
+    for (int i = 0; i < s->losses.n_choice; i++) home[n++] = &s->losses.choice[i];
+    return n;
+}
+
+static duet_status compile_step(dt_session *s, duet_error *err)
+{
+    dt_node *home[MOST_OUTPUTS], outputs[MOST_OUTPUTS];
+    const size_t n = readable_nodes(s, home);
+    for (size_t i = 0; i < n; i++) outputs[i] = *home[i];
+    const dt_program_spec spec = {.graph = s->graph, .state = s->state, .outputs = outputs, .n_outputs = n,
+                                  .n_variants = s->losses.n_variants};
+    DT_TRY(dt_program_compile(&spec, &s->step, err));
+    for (size_t i = 0; i < n; i++) *home[i] = outputs[i];
+    return DUET_OK;
+}
+
+static duet_status open_device(dt_session *s, duet_error *err)
+{
+    const dt_recipe *r = s->recipe;
+    const dt_device_api *api = dt_device_find(r->device.name, err);
+    const dt_device_options options = {.threads = (int)r->device.threads, .precision = DT_F32};
+    if (!api) {
+        dt_context(err, "device.name");
+        return err ? err->status : DUET_ARG;
+    }
+    return api->open(&options, &s->device, err);
+}
+
+static duet_status first_weights(dt_session *s, duet_error *err)
+{
+    const dt_recipe *r = s->recipe;
+    for (int i = 0; i < r->n_networks; i++) {
+        const char *file = r->networks[i].init;
+        dt_sgd *sgd = &s->state->networks[i].sgd;
+        sgd->momentum_factor = r->train.momentum;
+        sgd->weight_decay = r->train.weight_decay;
+        sgd->nesterov = r->train.nesterov;
+        /* Also with a file: momentum and whatever the file lacks start from a known state. */
+        DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
+        if (file) DT_TRY(dt_weights_load(s->state, i, file, err));
+    }
+    return DUET_OK;
+}
+
+duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err)
+{
+    const char *names[DT_MAX_NETWORKS];
+    for (int i = 0; i < r->n_networks; i++) names[i] = r->networks[i].name;
+    dt_session *s = dt_alloc(1, sizeof *s);
+    if (!s) return dt_fail(err, DUET_MEMORY, "no memory for a session");
+    s->recipe = r;
+    s->data = *data;
+
+    duet_status st = open_device(s, err);
+    if (!st) st = build_graph(s, data, err);
+    if (!st) st = dt_state_create(s->device, s->graph, names, r->n_networks, &s->state, err);
+    if (!st) st = first_weights(s, err);
+    if (!st) st = compile_step(s, err);
+    if (st) dt_session_destroy(s);
+    else *out = s;
+    return st;
+}
+
+duet_status dt_session_prepare_evaluation(dt_session *s, size_t batch, duet_error *err)
+{
+    for (int i = 0; i < s->peers.n; i++) {
+        const dt_recipe_network *n = &s->recipe->networks[i];
+        if (s->eval[i].program) continue;
+        const dt_model *model = dt_model_find(n->model, err);
+        if (!model) return err ? err->status : DUET_ARG;
+        DT_TRY(dt_inference_create(s->state, i, n->name, model, s->data.classes, batch, &s->eval[i], err));
+    }
+    return DUET_OK;
+}
+
+void dt_session_destroy(dt_session *s)
+{
+    if (!s) return;
+    for (int i = 0; i < DT_MAX_NETWORKS; i++) dt_inference_release(&s->eval[i]);
+    dt_program_destroy(s->step);
+    dt_state_destroy(s->state);
+    dt_graph_destroy(s->graph);
+    if (s->device) s->device->api->close(s->device);
+    dt_free(s);
+}
+
+bool dt_session_trains(const dt_session *s, int network)
+{
+    for (int v = 0; v < s->losses.n_variants; v++)
+        if (updates(s, v, network)) return true;
+    return false;
+}
+
+void dt_session_device_text(const dt_session *s, char text[DT_DEVICE_TEXT])
+{
+    s->device->api->describe(s->device, text, DT_DEVICE_TEXT);
+}
+
+/* ---- one step -------------------------------------------------------------------------------------------------- */
+
+static void write_inputs(dt_session *s, const dt_batch *batch, uint32_t epoch)
+{
+    const dt_targets *t = &s->peers.targets;
+    const float epoch_number = (float)epoch;
+    for (int v = 0; v < s->n_views; v++) dt_program_write(s->step, s->image[v], batch->images[v], batch->n * s->image_count);
+    dt_program_write(s->step, t->labels, batch->labels, batch->n);
+    if (t->mask != DT_NONE && batch->mask) dt_program_write(s->step, t->mask, batch->mask, batch->n * s->image_count / 3);
+    dt_program_write(s->step, s->peers.ramp_epoch, &epoch_number, 1);
+}
+
+static duet_status choose_variant(dt_session *s, int *v, duet_error *err)
+{
+    float scalars[DT_MAX_CHOICE_SCALARS];
+    *v = 0;
+    if (s->losses.n_variants < 2) return DUET_OK;
+    for (int i = 0; i < s->losses.n_choice; i++) scalars[i] = dt_program_scalar(s->step, s->losses.choice[i]);
+    *v = s->recipe->method->choose(scalars, s->recipe->method_config);
+    if (*v < 0 || *v >= s->losses.n_variants) DT_BUG("%s chose variant %d of %d", s->recipe->method->name, *v, s->losses.n_variants);
+    return dt_program_run(s->step, *v, err);
+}
+
+/* Names the first gradient of a network that is not finite, in the order of its tensors; NULL: all are finite. */
+static const char *first_bad_gradient(const dt_session *s, int network)
+{
+    const dt_network_state *n = &s->state->networks[network];
+    float *values = dt_alloc(dt_network_largest_tensor(n), sizeof *values);
+    const char *name = NULL;
+    for (size_t i = 0; values && i < n->n_tensors && !name; i++) {
+        if (!n->tensors[i].trained) continue;
+        dt_state_read_gradient(s->state, network, &n->tensors[i], values);
+        for (size_t k = 0; k < n->tensors[i].count && !name; k++)
+            if (!isfinite(values[k])) name = n->tensors[i].name;
+    }
+    dt_free(values);
+    return name;
+}
+
+static duet_status blame_numbers(const dt_session *s, int network, double loss, duet_error *err)
+{
+    const char *tensor = first_bad_gradient(s, network);
+    char at[200] = "";
+    if (tensor) snprintf(at, sizeof at, ", the gradient of %s is not finite", tensor);
+    return dt_fail(err, DUET_NUMERIC, "%s: the loss is %g%s. Try a smaller train.lr (now %g), train.schedule.warmup_epochs, "
+                   "or a smaller weight of the method's terms", s->peers.at[network].name, loss, at, s->recipe->train.lr);
+}
+
+static duet_status check_numbers(const dt_session *s, int v, duet_error *err)
+{
+    for (int i = 0; i < s->peers.n; i++) {
+        if (!updates(s, v, i)) continue;
+        const double loss = dt_session_loss(s, v, i);
+        if (!isfinite(loss) || dt_program_scalar(s->step, s->finite[v][i]) != 0) return blame_numbers(s, i, loss, err);
+    }
+    return DUET_OK;
+}
+
+duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch, double lr, int *variant, duet_error *err)
+{
+    int v;
+    if ((int64_t)batch->n != s->recipe->train.batch)
+        DT_BUG("a batch of %zu images for a step of %lld", batch->n, (long long)s->recipe->train.batch);
+    write_inputs(s, batch, epoch);
+    for (int i = 0; i < s->peers.n; i++) s->state->networks[i].sgd.lr = lr * s->recipe->networks[i].lr_scale;
+    DT_TRY(dt_program_run(s->step, -1, err));
+    DT_TRY(choose_variant(s, &v, err));
+    for (int i = 0; i < s->peers.n; i++)
+        if (!s->peers.at[i].frozen && s->losses.track[v][i]) s->state->networks[i].batches_tracked++;
+    if (variant) *variant = v;
+    return check_numbers(s, v, err);
+}
+
+double dt_session_loss(const dt_session *s, int variant, int network)
+{
+    const dt_node loss = s->losses.loss[variant][network];
+    return loss == DT_NONE ? (double)NAN : (double)dt_program_scalar(s->step, loss);
+}
