@@ -36,6 +36,8 @@ struct dt_source {
     void (*close)(dt_source *s);
 };
 const dt_source_kind *dt_source_kind_at(size_t i); /* NULL past the end */
+/* By name; NULL, with the names there are and the nearest one in err, when there is none. */
+const dt_source_kind *dt_source_kind_find(const char *name, duet_error *err);
 duet_status dt_source_open(const char *name, const char *path, uint64_t seed, const dt_log_sink *log, dt_source **out, duet_error *err);
 void dt_source_close(dt_source *s);
 
