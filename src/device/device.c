@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* A new device is one new folder and one new name here. */
-#define DT_DEVICES(X) X(reference)
+#define DT_DEVICES(X) X(cpu) X(reference)
 
 static const dt_device_api *const devices[] = {
 #define X(name) &dt_device_##name,

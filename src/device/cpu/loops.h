@@ -1,0 +1,76 @@
+/* The arithmetic of the cpu device: serial loops over floats, compiled once per instruction set into one table each.
+ *
+ * Here is no shape, no thread, no allocation: a caller hands a range of memory and, for what differs by channel, arrays
+ * with a period. In NHWC memory an element's channel is its position modulo c; an array that repeats the c coefficients
+ * up to a `period` of some hundred floats turns every per-channel loop into a plain one, whatever c is.
+ *
+ * Pointers named alike must not overlap unless the comment says so; "in place" means exactly the same address. */
+#ifndef DT_LOOPS_H
+#define DT_LOOPS_H
+
+#include "base/base.h"
+
+/* y[i] = f(x[i]); p, q: the operation's numbers. In place. */
+typedef void dt_unary_loop(float *y, const float *x, size_t n, float p, float q);
+/* y[i] = f(a[i * a_step], b[i * b_step]); steps are 0 or 1. In place where the step is 1. */
+typedef void dt_binary_loop(float *y, const float *a, size_t a_step, const float *b, size_t b_step, size_t n, float p, float q);
+
+typedef enum dt_unary {
+    DT_UNARY_RELU, DT_UNARY_AFFINE, DT_UNARY_EXP, DT_UNARY_LOG, DT_UNARY_ABS, DT_UNARY_SIGN, DT_UNARY_SQRT, DT_UNARY_CLAMP,
+    DT_UNARY_COUNT
+} dt_unary;
+
+typedef enum dt_binary {
+    DT_BINARY_ADD, DT_BINARY_SUB, DT_BINARY_MUL, DT_BINARY_DIV, DT_BINARY_MIN, DT_BINARY_MAX, DT_BINARY_LESS,
+    DT_BINARY_RELU_GRAD, DT_BINARY_CLAMP_GRAD, DT_BINARY_COUNT
+} dt_binary;
+
+/* What one optimiser pass needs; see dt_sgd. */
+typedef struct dt_sgd_numbers {
+    float lr, momentum, decay;
+    bool nesterov;
+} dt_sgd_numbers;
+
+typedef struct dt_loops {
+    dt_isa isa;
+
+    /* ---- batch normalisation (loops_norm.inc). n: floats, starting at channel 0; coefficient arrays: period floats --- */
+
+    /* v = x [+ addend] [-> emit]; sum[j] += v - shift, squares[j] += (v - shift)^2. Exact enough for n/period <= 64. */
+    void (*norm_sums)(const float *x, const float *addend, float *emit, const float *shift, size_t n, size_t period,
+                      float *sum, float *squares);
+    /* y = [relu](x * scale + shift [+ residual]). In place: x, residual. */
+    void (*norm_apply)(float *y, const float *x, const float *residual, const float *scale, const float *shift, size_t n,
+                       size_t period, bool relu);
+    /* g = dy [+ dy2] [where y > 0] [-> emit]; sum[j] += g, products[j] += g * (x - mean). */
+    void (*norm_grad_sums)(const float *dy, const float *dy2, const float *y, float *emit, const float *x, const float *mean,
+                           size_t n, size_t period, float *sum, float *products);
+    /* dx = of_g * (dy [where y > 0]) + of_x * (x - mean) + constant [+ addend]. In place: dy, y, x, addend. */
+    void (*norm_grad_apply)(float *dx, const float *dy, const float *y, const float *x, const float *addend, const float *mean,
+                            const float *of_g, const float *of_x, const float *constant, size_t n, size_t period);
+
+    /* ---- element-wise (loops_elementwise.inc) ------------------------------------------------------------------- */
+
+    dt_unary_loop *unary[DT_UNARY_COUNT];
+    dt_binary_loop *binary[DT_BINARY_COUNT];
+    void (*select)(float *y, const float *condition, size_t c_step, const float *a, size_t a_step, const float *b,
+                   size_t b_step, size_t n);
+    double (*sum)(const float *x, size_t n);                 /* in double, in an order fixed by the instruction set */
+    void (*accumulate)(double *sum, const float *x, size_t n); /* sum[i] += x[i] */
+    /* See dt_sgd; true when every gradient was finite. */
+    bool (*sgd)(float *weight, float *momentum, const float *gradient, size_t n, dt_sgd_numbers p);
+
+    /* ---- rows of c floats (loops_rows.inc) ---------------------------------------------------------------------- */
+
+    void (*log_softmax)(float *y, const float *x, size_t rows, size_t c, float scale);                       /* in place */
+    void (*log_softmax_grad)(float *dx, const float *dy, const float *y, size_t rows, size_t c, float scale); /* in place */
+    void (*cosine)(float *y, const float *u, const float *v, size_t rows, size_t c, float eps);
+    void (*cosine_grad)(float *du, const float *dy, const float *u, const float *v, size_t rows, size_t c, float eps);
+} dt_loops;
+
+extern const dt_loops dt_loops_portable;
+#ifdef DT_LOOPS_X86
+extern const dt_loops dt_loops_avx2, dt_loops_avx512;
+#endif
+
+#endif

@@ -1,0 +1,5 @@
+/* The loops of loops.h for AVX-512 (F, BW, DQ, VL); the flags are in CMakeLists.txt. */
+#define LOOPS dt_loops_avx512
+#define ISA DT_ISA_AVX512
+#define LANES 16
+#include "device/cpu/loops.inc"
