@@ -4,5 +4,6 @@
 
 duet_status dt_cpu_convolution(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
-    return dt_cpu_onednn_convolution(d, op, out, err);
+    DT_TRY(dt_cpu_winograd(d, op, out, err));
+    return out->run ? DUET_OK : dt_cpu_onednn_convolution(d, op, out, err);
 }
