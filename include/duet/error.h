@@ -5,6 +5,8 @@
 #ifndef DUET_ERROR_H
 #define DUET_ERROR_H
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -42,6 +44,15 @@ DUET_API const char *duet_status_name(duet_status status);
 
 /* The exit code a program should end with: 0 done, 2 for DUET_ARG and DUET_RECIPE, 130 for DUET_STOPPED, else 1. */
 DUET_API int duet_status_exit_code(duet_status status);
+
+/* The entry of names[0..n) nearest to `name`, or NULL if none is near enough to be meant: for "did you mean ...?". */
+DUET_API const char *duet_nearest(const char *name, const char *const *names, size_t n);
+
+/* Releases text that a duet function handed out through a char **. NULL is fine. */
+DUET_API void duet_text_free(char *text);
+
+/* The library's version, "0.1.0"; never NULL. */
+DUET_API const char *duet_version(void);
 
 #ifdef __cplusplus
 }

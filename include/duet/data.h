@@ -1,0 +1,84 @@
+/* Pictures and labels: the built-in data sets, and your own.
+ *
+ * Pixels are bytes, [height, width, 3], channels innermost, in the order red, green, blue. */
+#ifndef DUET_DATA_H
+#define DUET_DATA_H
+
+#include <duet/error.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where things worth knowing go, one sentence each, without a newline. emit may be NULL: then nowhere. */
+typedef struct duet_log {
+    void (*emit)(void *user, const char *text);
+    void *user;
+} duet_log;
+
+typedef enum duet_split { DUET_SPLIT_TRAIN, DUET_SPLIT_TEST } duet_split;
+
+typedef struct duet_data_info {
+    const char *name;                /* letters, digits, _ and -; it goes into weights files */
+    size_t train_images, test_images, classes;
+    size_t height, width;            /* pixels */
+    int masks;                       /* 1: records carry a foreground mask */
+    float mean[3], std[3];           /* of pixels / 255, for each channel: what networks see is (pixel / 255 - mean) / std */
+    const char *const *class_names;  /* [classes], or NULL */
+} duet_data_info;
+
+/* ---- built-in data sets ------------------------------------------------------------------------------------- */
+
+typedef struct duet_data_kind {
+    const char *name, *help;
+    const char *needs; /* files to be found at the path: "train.bin and test.bin, or ..."; NULL: none */
+} duet_data_kind;
+
+/* Fills *out with data set i and returns 1, or returns 0 past the last. Texts live as long as the library. */
+DUET_API int duet_data_kind_at(size_t i, duet_data_kind *out);
+
+typedef struct duet_data duet_data;
+
+/* Opens a built-in data set. path: the folder or archive with its files; NULL where it needs none. What was found (records,
+ * checksums, a short file that was accepted) goes to log, which may be NULL.
+ *
+ * Owns:    *out is the caller's, until duet_data_close.
+ * Errors:  DUET_ARG (no such data set, no path), DUET_DATA, DUET_IO, DUET_MEMORY. */
+DUET_API duet_status duet_data_open(const char *name, const char *path, const duet_log *log, duet_data **out, duet_error *err);
+
+DUET_API void duet_data_close(duet_data *data); /* NULL is fine; nothing may use it any more */
+
+/* Texts are valid as long as data. */
+DUET_API void duet_data_describe(const duet_data *data, duet_data_info *out);
+
+/* One record: pixels [height, width, 3], *label, and mask [height, width] of 0 and 1. Any of the three may be NULL; mask is
+ * left alone where there are none.
+ *
+ * Errors:  DUET_ARG when there is no such record.
+ * Threads: any number at once. */
+DUET_API duet_status duet_data_read(const duet_data *data, duet_split split, size_t index, uint8_t *pixels, int32_t *label,
+                                    uint8_t *mask, duet_error *err);
+
+/* ---- your own ----------------------------------------------------------------------------------------------- */
+
+/* A data set of the caller's, for duet_run_use_data and duet_network_evaluate. */
+typedef struct duet_data_source {
+    duet_data_info info; /* texts are copied */
+    /* Fills pixels and *label (0 .. classes-1), and mask where info.masks and mask is not NULL. index counts from 0 within the
+     * split. Must give the same record for the same index every time, and may be called from several threads at once.
+     * A label out of range is a mistake of the program: duet says so and aborts. */
+    void (*read)(void *user, duet_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask);
+    void (*close)(void *user); /* called once by duet_data_close; may be NULL */
+    void *user;
+} duet_data_source;
+
+/* Owns:    *out is the caller's, until duet_data_close. On error close is not called.
+ * Errors:  DUET_ARG when a count, a size, a deviation or the name cannot be; DUET_MEMORY. */
+DUET_API duet_status duet_data_create(const duet_data_source *source, duet_data **out, duet_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,93 @@
+/* Networks: the models there are, and trained weights put to use. */
+#ifndef DUET_NETWORK_H
+#define DUET_NETWORK_H
+
+#include <duet/data.h>
+#include <duet/error.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- models ------------------------------------------------------------------------------------------------- */
+
+enum { DUET_MAX_TAPS = 6 };
+
+typedef struct duet_tap {
+    const char *name; /* "stage1", .., "features": a map that methods look at */
+    size_t channels, height, width;
+} duet_tap;
+
+typedef struct duet_model {
+    const char *name, *family, *help; /* live as long as the library, as the names of taps do */
+    size_t image;                     /* the side of the picture, in pixels */
+    size_t parameters, buffers;       /* buffers: running statistics, with a counter for each batch norm, as PyTorch counts */
+    double macs;                      /* multiply-adds for one picture: convolutions and the linear layer, padding counted */
+    duet_tap taps[DUET_MAX_TAPS];
+    size_t n_taps;
+} duet_model;
+
+DUET_API size_t duet_model_count(void);
+
+/* Model i of duet_model_count for so many classes.
+ * Errors:  DUET_ARG (i, classes), DUET_MEMORY. */
+DUET_API duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error *err);
+
+/* ---- trained weights ---------------------------------------------------------------------------------------- */
+
+typedef struct duet_network duet_network;
+
+/* Zero, or NULL instead of the whole: what is said in brackets. */
+typedef struct duet_network_options {
+    const char *model;  /* [as the file says] */
+    size_t classes;     /* [as the file says] */
+    const char *device; /* ["cpu"] */
+    int threads;        /* [all cores this process may use] */
+    size_t batch;       /* pictures computed at once [100] */
+} duet_network_options;
+
+/* Reads a weights file (safetensors, with PyTorch's names) and makes it ready to classify.
+ *
+ * Owns:    *out is the caller's, until duet_network_close.
+ * Errors:  DUET_IO, DUET_FORMAT (damaged; another model's weights: the first tensor that does not fit is named),
+ *          DUET_ARG (no such model or device; the file does not say which model it holds), DUET_MEMORY. */
+DUET_API duet_status duet_network_open(const char *weights, const duet_network_options *options, duet_network **out, duet_error *err);
+DUET_API void duet_network_close(duet_network *network); /* NULL is fine */
+
+typedef struct duet_network_info {
+    const char *model, *data; /* data: what it was trained on, "" when the file does not say; valid as long as the network */
+    size_t classes, image;    /* image: the side of the picture, in pixels */
+    int64_t epoch;            /* finished epochs when it was saved, -1 when the file does not say */
+    int normalised;           /* 1: the file says how pictures were normalised in training */
+    float mean[3], std[3];    /* [0, 0, 0] and [1, 1, 1] when it does not */
+} duet_network_info;
+
+DUET_API void duet_network_describe(const duet_network *network, duet_network_info *out);
+
+/* Classifies n pictures: normalises them as in training and runs the network.
+ *
+ * Shapes:  pixels [n, image, image, 3] bytes; probabilities [n, classes], each row sums to 1.
+ * Errors:  DUET_DEVICE. On error probabilities are unspecified.
+ * Threads: one call at a time for one network. */
+DUET_API duet_status duet_network_classify(duet_network *network, const uint8_t *pixels, size_t n, float *probabilities, duet_error *err);
+
+/* The same from normalised pictures [n, image, image, 3], to the outputs before the softmax, [n, classes]. */
+DUET_API duet_status duet_network_logits(duet_network *network, const float *pictures, size_t n, float *logits, duet_error *err);
+
+typedef struct duet_measures {
+    double top1, top5;        /* percent */
+    double cross_entropy;     /* nats per picture */
+    double calibration_error; /* expected calibration error, 15 bins of confidence, 0..1 */
+} duet_measures;
+
+/* Measures the network on a split of a data set, with the normalisation its file names (else the data set's).
+ *
+ * Errors:  DUET_SHAPE when classes or picture sizes differ, DUET_DEVICE, DUET_MEMORY. On error *out is unchanged. */
+DUET_API duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, duet_measures *out, duet_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

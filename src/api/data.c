@@ -1,0 +1,158 @@
+/* <duet/data.h>: the built-in sources of src/data, and a source made of the caller's functions. */
+#include "api/api_impl.h"
+
+#include <string.h>
+
+/* ---- built-in ----------------------------------------------------------------------------------------------- */
+
+int duet_data_kind_at(size_t i, duet_data_kind *out)
+{
+    const dt_source_kind *kind = dt_source_kind_at(i);
+    if (!kind) return 0;
+    *out = (duet_data_kind){.name = kind->name, .help = kind->help, .needs = kind->needs};
+    return 1;
+}
+
+duet_status duet_data_open(const char *name, const char *path, const duet_log *log, duet_data **out, duet_error *err)
+{
+    const dt_log_sink sink = dt_api_log(log);
+    duet_data *data = dt_alloc(1, sizeof *data);
+    if (!data) return dt_fail(err, DUET_MEMORY, "not enough memory for a data set");
+    duet_status st = dt_source_open(name, path, DT_DATA_SEED, &sink, &data->source, err);
+    if (st) dt_free(data);
+    else *out = data;
+    return st;
+}
+
+void duet_data_close(duet_data *data)
+{
+    if (!data) return;
+    dt_source_close(data->source);
+    dt_free(data);
+}
+
+void duet_data_describe(const duet_data *data, duet_data_info *out)
+{
+    const dt_data_facts *f = &data->source->facts;
+    *out = (duet_data_info){.name = f->name, .train_images = f->train_images, .test_images = f->test_images, .classes = f->classes,
+                            .height = f->height, .width = f->width, .masks = f->masks, .class_names = f->class_names};
+    memcpy(out->mean, f->mean, sizeof out->mean);
+    memcpy(out->std, f->std, sizeof out->std);
+}
+
+duet_status duet_data_read(const duet_data *data, duet_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask,
+                           duet_error *err)
+{
+    const dt_data_facts *f = &data->source->facts;
+    const size_t images = split == DUET_SPLIT_TRAIN ? f->train_images : f->test_images;
+    if (index >= images)
+        return dt_fail(err, DUET_ARG, "%s: there is no %s picture %zu; there are %zu, counted from 0", f->name,
+                       split == DUET_SPLIT_TRAIN ? "training" : "test", index, images);
+    uint8_t *unwanted = pixels ? NULL : dt_alloc(f->height * f->width, 3);
+    if (!pixels && !unwanted) return dt_fail(err, DUET_MEMORY, "not enough memory for a picture");
+    int32_t ignored;
+    data->source->read(data->source, split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, index, pixels ? pixels : unwanted,
+                       label ? label : &ignored, f->masks ? mask : NULL);
+    dt_free(unwanted);
+    return DUET_OK;
+}
+
+/* ---- the caller's own --------------------------------------------------------------------------------------- */
+
+typedef struct own_source {
+    dt_source base; /* first: a dt_source is what others see */
+    duet_data_source given;
+    dt_arena arena;
+} own_source;
+
+static void read_own(const dt_source *s, dt_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+{
+    const own_source *own = (const own_source *)s;
+    own->given.read(own->given.user, split == DT_SPLIT_TRAIN ? DUET_SPLIT_TRAIN : DUET_SPLIT_TEST, index, pixels, label, mask);
+    if (*label < 0 || (size_t)*label >= s->facts.classes)
+        DT_BUG("the program's data set '%s' gave label %d for picture %zu; labels are 0 to %zu", s->facts.name, (int)*label, index,
+               s->facts.classes - 1);
+}
+
+static void close_own(dt_source *s)
+{
+    own_source *own = (own_source *)s;
+    if (own->given.close) own->given.close(own->given.user);
+    dt_arena_release(&own->arena);
+    dt_free(own);
+}
+
+static bool name_is_good(const char *name)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    return name && *name && strlen(name) < 32 && strspn(name, allowed) == strlen(name);
+}
+
+static duet_status check_own(const duet_data_source *source, duet_error *err)
+{
+    const duet_data_info *i = &source->info;
+    size_t pixels;
+    if (!source->read) return dt_fail(err, DUET_ARG, "a data set needs a function `read`");
+    if (!name_is_good(i->name))
+        return dt_fail(err, DUET_ARG, "a data set needs a name of 1 to 31 letters, digits, '_' or '-'");
+    if (i->train_images == 0 && i->test_images == 0) return dt_fail(err, DUET_ARG, "%s: has no pictures", i->name);
+    if (i->train_images > UINT32_MAX || i->test_images > UINT32_MAX)
+        return dt_fail(err, DUET_ARG, "%s: more than %u pictures in a split", i->name, UINT32_MAX);
+    if (i->classes < 2 || i->classes > INT32_MAX)
+        return dt_fail(err, DUET_ARG, "%s: %zu classes; at least 2 are needed", i->name, i->classes);
+    if (i->height == 0 || i->width == 0 || !dt_size_mul(i->height, i->width, &pixels) || !dt_size_mul(pixels, 12, &pixels))
+        return dt_fail(err, DUET_ARG, "%s: pictures of %zux%zu pixels cannot be", i->name, i->height, i->width);
+    for (int c = 0; c < 3; c++)
+        if (!(i->std[c] > 0)) return dt_fail(err, DUET_ARG, "%s: std[%d] is %g; it must be above 0", i->name, c, (double)i->std[c]);
+    return DUET_OK;
+}
+
+/* Copies of the texts, in the source's own arena. */
+static bool copy_texts(own_source *own, const duet_data_info *i, dt_data_facts *facts)
+{
+    facts->name = dt_arena_strdup(&own->arena, i->name);
+    if (!facts->name || !i->class_names) return facts->name != NULL;
+    const char **names = dt_arena_alloc(&own->arena, i->classes, sizeof *names);
+    for (size_t c = 0; names && c < i->classes; c++)
+        if (!(names[c] = dt_arena_strdup(&own->arena, i->class_names[c] ? i->class_names[c] : ""))) return false;
+    facts->class_names = names;
+    return names != NULL;
+}
+
+duet_status duet_data_create(const duet_data_source *source, duet_data **out, duet_error *err)
+{
+    const duet_data_info *i = &source->info;
+    DT_TRY(check_own(source, err));
+    duet_data *data = dt_alloc(1, sizeof *data);
+    own_source *own = dt_alloc(1, sizeof *own);
+    dt_data_facts facts = {.train_images = i->train_images, .test_images = i->test_images, .classes = i->classes, .height = i->height,
+                           .width = i->width, .masks = i->masks != 0};
+    memcpy(facts.mean, i->mean, sizeof facts.mean);
+    memcpy(facts.std, i->std, sizeof facts.std);
+    if (!data || !own || !copy_texts(own, i, &facts)) {
+        if (own) dt_arena_release(&own->arena);
+        dt_free(own);
+        dt_free(data);
+        return dt_fail(err, DUET_MEMORY, "%s: not enough memory", i->name);
+    }
+    own->base = (dt_source){.facts = facts, .read = read_own, .close = close_own};
+    own->given = *source;
+    data->source = &own->base;
+    *out = data;
+    return DUET_OK;
+}
+
+/* ---- another normalisation ---------------------------------------------------------------------------------- */
+
+static void read_inner(const dt_source *s, dt_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+{
+    const dt_source *inner = ((const dt_renormalised *)s)->inner;
+    inner->read(inner, split, index, pixels, label, mask);
+}
+
+void dt_api_renormalise(const dt_source *inner, const float mean[3], const float std[3], dt_renormalised *out)
+{
+    *out = (dt_renormalised){.base = {.facts = inner->facts, .read = read_inner}, .inner = inner};
+    memcpy(out->base.facts.mean, mean, sizeof out->base.facts.mean);
+    memcpy(out->base.facts.std, std, sizeof out->base.facts.std);
+}
