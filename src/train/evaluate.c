@@ -38,7 +38,8 @@ static duet_status compile(dt_inference *i, dt_state *s, duet_error *err)
 {
     const dt_program_spec spec = {.graph = i->graph, .state = s, .outputs = &i->logits, .n_outputs = 1};
     i->padded = dt_alloc(i->batch * i->image_count, sizeof *i->padded);
-    if (!i->padded) return dt_fail(err, DUET_MEMORY, "no memory for a batch of %zu pictures", i->batch);
+    i->padded_logits = dt_alloc(i->batch * i->classes, sizeof *i->padded_logits);
+    if (!i->padded || !i->padded_logits) return dt_fail(err, DUET_MEMORY, "no memory for a batch of %zu pictures", i->batch);
     return dt_program_compile(&spec, &i->program, err);
 }
 
@@ -58,20 +59,23 @@ void dt_inference_release(dt_inference *i)
     dt_program_destroy(i->program);
     dt_graph_destroy(i->graph);
     dt_free(i->padded);
+    dt_free(i->padded_logits);
     *i = (dt_inference){0};
 }
 
 duet_status dt_inference_run(dt_inference *i, const float *images, size_t n, float *logits, duet_error *err)
 {
     if (n < 1 || n > i->batch) DT_BUG("%zu pictures for a batch of %zu", n, i->batch);
-    if (n < i->batch) {
+    const bool incomplete = n < i->batch;
+    if (incomplete) {
         memcpy(i->padded, images, n * i->image_count * sizeof *images);
         memset(i->padded + n * i->image_count, 0, (i->batch - n) * i->image_count * sizeof *images);
         images = i->padded;
     }
     dt_program_write(i->program, i->image, images, i->batch * i->image_count);
     DT_TRY(dt_program_run(i->program, -1, err));
-    dt_program_read(i->program, i->logits, logits, n * i->classes);
+    dt_program_read(i->program, i->logits, incomplete ? i->padded_logits : logits, i->batch * i->classes);
+    if (incomplete) memcpy(logits, i->padded_logits, n * i->classes * sizeof *logits);
     return DUET_OK;
 }
 

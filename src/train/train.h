@@ -43,6 +43,7 @@ typedef struct dt_inference {
     dt_node image, logits;
     size_t batch, image_count, classes; /* image_count: floats of one picture */
     float *padded;                      /* [batch, image_count]: where an incomplete batch gets its zeros */
+    float *padded_logits;               /* [batch, classes]: what comes out of one */
 } dt_inference;
 
 /* network: which of s's networks; name: for messages and dumps. *out is filled in on success only. */
