@@ -64,12 +64,7 @@ static duet_status check_network(const dt_recipe *r, int i, const dt_yaml *root,
 
 static duet_status check_networks(const dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
-    bool learns = false;
-    for (int i = 0; i < r->n_networks; i++) {
-        DT_TRY(check_network(r, i, root, err));
-        learns |= !r->networks[i].frozen;
-    }
-    if (!learns) return dt_recipe_fail(err, dt_yaml_place(root, "networks"), "networks", "found only frozen networks; allowed: at least one that learns");
+    for (int i = 0; i < r->n_networks; i++) DT_TRY(check_network(r, i, root, err));
     return DUET_OK;
 }
 
@@ -89,23 +84,11 @@ static dt_peers make_peers(const dt_recipe *r)
     return peers;
 }
 
-static duet_status check_count(const dt_recipe *r, const dt_yaml *root, duet_error *err)
-{
-    const dt_method *m = r->method;
-    int most = m->max_networks > 0 ? m->max_networks : DT_MAX_NETWORKS;
-    if (r->n_networks >= m->min_networks && r->n_networks <= most) return DUET_OK;
-    char allowed[32];
-    snprintf(allowed, sizeof allowed, m->min_networks == most ? "%d" : "%d to %d", m->min_networks, most);
-    return dt_recipe_fail(err, dt_yaml_place(root, "method.name"), "method.name", "found %s with %d network%s; allowed for %s: %s; add or remove networks, or choose another method (`duet methods`)",
-                          m->name, r->n_networks, r->n_networks == 1 ? "" : "s", m->name, allowed);
-}
-
 static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
-    DT_TRY(check_count(r, root, err));
     const dt_peers peers = make_peers(r);
     duet_error why = {0}; /* messages of src/methods name the method or `adm` themselves */
-    if (r->method->check && r->method->check(&peers, r->method_config, (size_t)r->data.validation, &why))
+    if (dt_method_check(r->method, &peers, r->method_config, (size_t)r->data.validation, &why))
         return dt_recipe_fail(err, dt_yaml_place(root, "method"), NULL, "%s", why.message);
     if (r->adm.enabled && dt_adm_check(&peers, &r->adm, &why)) return dt_recipe_fail(err, dt_yaml_place(root, "adm"), NULL, "%s", why.message);
     return DUET_OK;

@@ -163,15 +163,17 @@ typedef struct reader {
     duet_error *err;
 } reader;
 
-static dt_spot place_of(const reader *r, const struct fy_mark *mark, dt_spot otherwise)
-{
-    if (!mark || !r->positions) return otherwise;
-    return (dt_spot){r->name, mark->line + 1, mark->column + 1};
-}
-
+/* Where an event starts. libfyaml's marks stand behind an opening quote, `*` and `&`: what people see starts one before. */
 static dt_spot place_of_event(const reader *r, struct fy_event *e, dt_spot otherwise)
 {
-    return place_of(r, fy_event_start_mark(e), otherwise);
+    const struct fy_mark *mark = fy_event_start_mark(e);
+    if (!mark || !r->positions) return otherwise;
+    int sign = e->type == FYET_ALIAS;
+    if (e->type == FYET_SCALAR && e->scalar.value) {
+        enum fy_scalar_style style = fy_token_scalar_style(e->scalar.value);
+        sign = style == FYSS_SINGLE_QUOTED || style == FYSS_DOUBLE_QUOTED;
+    }
+    return (dt_spot){r->name, mark->line + 1, mark->column + 1 - sign};
 }
 
 /* The first mistake that libfyaml saw. */
