@@ -80,6 +80,7 @@ static inline void set_options(const dt_option *table, void *config, const char 
 
 /* ---- a step ------------------------------------------------------------------------------------------------------ */
 
+static const int32_t step_labels[STEP_BATCH] = {4, 0, 2};
 static const char *const step_names[] = {"a", "b", "c", "d"};
 
 /* conv - norm - ReLU [stage1] - conv - norm - ReLU [features] - pool - linear. */
@@ -151,12 +152,11 @@ static inline size_t step_trained(const dt_graph *g, int network, dt_node *out)
 
 static inline void step_fill(dt_program *p, step_inputs in, float epoch)
 {
-    static const int32_t labels[STEP_BATCH] = {4, 0, 2};
     float image[STEP_BATCH * 3 * STEP_SIDE * STEP_SIDE], mask[STEP_BATCH * STEP_SIDE * STEP_SIDE];
     fill_normal(image, DT_COUNT(image), 1, 21);
     for (size_t i = 0; i < DT_COUNT(mask); i++) mask[i] = i % 5 < 2;
     dt_program_write(p, in.image, image, DT_COUNT(image));
-    dt_program_write(p, in.labels, labels, STEP_BATCH);
+    dt_program_write(p, in.labels, step_labels, STEP_BATCH);
     dt_program_write(p, in.mask, mask, DT_COUNT(mask));
     dt_program_write(p, in.epoch, &epoch, 1);
 }
