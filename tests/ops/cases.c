@@ -17,6 +17,7 @@ typedef struct op_tolerance {
     bool sqrt_terms;   /* times the square root of the number of terms in one output */
     bool of_largest;
     const char *reason;
+    double floor;      /* the scale is at least this: where terms of about this size may cancel */
 } op_tolerance;
 
 typedef struct op_template {
@@ -34,13 +35,15 @@ typedef struct op_template {
 
 /* ---- tolerances ---------------------------------------------------------------------------------------------- */
 
-static const op_tolerance exact = {0, false, false, "one IEEE operation or a copy: nothing to round differently"};
-static const op_tolerance chain = {8, false, true, "a few roundings, and cancellation up to the largest term"};
-static const op_tolerance function = {16, false, false, "a vector exp or sqrt may be some ulp from libm's"};
-static const op_tolerance near_zero = {16, false, true, "log near 1: absolute error of some ulp of the largest value"};
+static const op_tolerance exact = {0, false, false, "one IEEE operation or a copy: nothing to round differently", 0};
+static const op_tolerance chain = {8, false, true, "a few roundings, and cancellation up to the largest term", 0};
+static const op_tolerance function = {16, false, false, "a vector exp or sqrt may be some ulp from libm's", 0};
+static const op_tolerance near_zero = {16, false, true, "log near 1: absolute error of some ulp of the largest value", 0};
 /* Random signs: the rounding errors of a sum of t terms walk like sqrt(t); four standard deviations and some slack. */
-static const op_tolerance sum = {8, true, true, "float32 partial sums in another order than the reference's double"};
-static const op_tolerance solver = {4096, false, true, "an iteration that stops near, not at, the same point"};
+static const op_tolerance sum = {8, true, true, "float32 partial sums in another order than the reference's double", 0};
+/* The part of dy v/(|u||v|) along u cancels; it is not larger than 1/|u|, which is at most 2 at the values used. */
+static const op_tolerance cancelling_sum = {8, true, true, "float32 sums whose largest parts cancel", 2};
+static const op_tolerance solver = {4096, false, true, "an iteration that stops near, not at, the same point", 0};
 
 /* ---- sizes --------------------------------------------------------------------------------------------------- */
 
@@ -419,8 +422,8 @@ static const op_template templates[] = {
 
     OP("places", "cosine", COSINE, cosine, COMMON, .a.real = 1e-8, .fill = {FILL_APART, FILL_APART}, .tolerance = &sum,
        .differentiable = 3),
-    OP("places", "cosine_grad", COSINE_GRAD, cosine_grad, COMMON, .a.real = 1e-8, .fill = {FILL_SIGNED, FILL_APART, FILL_APART},
-       .tolerance = &sum),
+    OP("places", "cosine_grad", COSINE_GRAD, cosine_grad, COMMON, .a.real = 1e-8, .fill = {FILL_SIGNED, FILL_POSITIVE, FILL_APART},
+       .tolerance = &cancelling_sum),
     OP("places", "place_softmax", PLACE_SOFTMAX, of_places, COMMON, .a.real = 10, .tolerance = &near_zero, .differentiable = 1),
     OP("places", "place_softmax_grad", PLACE_SOFTMAX_GRAD, of_places_grad, COMMON, .a.real = 10,
        .fill = {FILL_SIGNED, FILL_POSITIVE}, .tolerance = &sum),
@@ -512,6 +515,7 @@ static void make_case(const op_template *t, const op_size *s, uint64_t seed, op_
     memcpy(out->fill, t->fill, sizeof out->fill);
     out->tolerance = t->tolerance->eps * (double)FLT_EPSILON * (t->tolerance->sqrt_terms ? sqrt(terms_of(&out->op)) : 1);
     out->of_largest = t->tolerance->of_largest;
+    out->floor = t->tolerance->floor;
     out->reason = t->tolerance->reason;
     name_case(t, s, out);
 }

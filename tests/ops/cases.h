@@ -33,7 +33,8 @@ typedef struct op_case {
     op_fill fill[DT_MAX_INPUTS];
     uint64_t seed;
     double tolerance;       /* largest |difference|, as a part of the scale: */
-    bool of_largest;        /* of the output's largest |element|, else of the element itself */
+    bool of_largest;        /* of the output's largest |element|, else of the element itself; */
+    double floor;           /* the scale is at least this */
     const char *reason;     /* why this tolerance */
     unsigned differentiable; /* bit i: the gradient for input i is worth checking */
 } op_case;

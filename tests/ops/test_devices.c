@@ -81,7 +81,7 @@ static bool near_enough(const op_case *k, const char *device, int in_place, int 
     double largest = 0;
     for (size_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)want[i]));
     for (size_t i = 0; i < n; i++) {
-        const double scale = k->of_largest ? largest : fabs((double)want[i]);
+        const double scale = fmax(k->floor, k->of_largest ? largest : fabs((double)want[i]));
         const double difference = fabs((double)got[i] - (double)want[i]);
         if (want[i] == got[i]) continue;
         if (!(difference <= k->tolerance * scale)) /* also when got is not a number */
