@@ -15,6 +15,9 @@
 
 static const char log_name[] = "log.jsonl", csv_name[] = "metrics.csv", recipe_name[] = "recipe.yaml", state_name[] = "state.safetensors";
 
+/* A step's line: the losses of 7 networks and 48 terms, each a name of up to 40 bytes and a number of up to 25. */
+enum { LONGEST_LINE = 8192 };
+
 /* ---- looking --------------------------------------------------------------------------------------------------- */
 
 static bool holds(const char *folder, const char *name)
@@ -55,6 +58,8 @@ static duet_status open_growing(dt_folder *f, const char *name, int64_t keep, in
 duet_status dt_folder_resume(dt_folder *f, const char *path, int64_t log_bytes, int64_t csv_bytes, duet_error *err)
 {
     *f = (dt_folder){.path = path, .log = -1, .csv = -1, .log_bytes = log_bytes, .csv_bytes = csv_bytes};
+    dt_text_append(&f->line, "%*s", LONGEST_LINE, ""); /* room for any line of a step, before the first */
+    f->line.length = 0;
     duet_status st = open_growing(f, log_name, log_bytes, &f->log, err);
     if (!st) st = open_growing(f, csv_name, csv_bytes, &f->csv, err);
     if (st) dt_folder_close(f);

@@ -27,12 +27,12 @@ typedef struct fixture {
     char folder[64], data[96];
 } fixture;
 
-/* path inside the fixture's folder; four of them may be alive at once. */
+/* path inside the fixture's folder; sixteen of them may be alive at once. */
 static inline const char *fixture_path(const fixture *f, const char *name)
 {
-    static char paths[4][256];
+    static char paths[16][256];
     static int next;
-    char *path = paths[next++ % 4];
+    char *path = paths[next++ % 16];
     snprintf(path, sizeof paths[0], "%s/%s", f->folder, name);
     return path;
 }

@@ -1,0 +1,282 @@
+/* One network, one file: PyTorch's names and order, an exact round trip, and every file that does not fit refused with the tensor named. */
+#include "train_fixture.h"
+
+#include <math.h>
+
+static fixture files;
+
+/* A session of two different models: network 0 is a resnet8, network 1 a resnet14. */
+static dt_session *session(dt_recipe **recipe)
+{
+    const char *const overrides[] = {"networks.student.model=resnet14", NULL};
+    const dt_data_facts data = {.name = "cifar100", .train_images = FIXTURE_TRAIN, .test_images = FIXTURE_TEST, .classes = 100, .height = 32, .width = 32};
+    dt_session *s = NULL;
+    duet_error err;
+    *recipe = fixture_recipe(&files, overrides);
+    if (dt_session_create(*recipe, &data, &s, &err)) fail_msg("session: %s", err.message);
+    return s;
+}
+
+static void end_session(dt_session *s, dt_recipe *r)
+{
+    dt_session_destroy(s);
+    dt_recipe_destroy(r);
+}
+
+static void save(const dt_session *s, int network, const char *path, const char *const *metadata, size_t n_pairs)
+{
+    duet_error err;
+    if (dt_weights_save(s->state, network, path, metadata, n_pairs, &err)) fail_msg("%s", err.message);
+}
+
+static void a_file_has_the_names_and_order_of_a_state_dict(void **state)
+{
+    (void)state;
+    static const char *const first[] = {"conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var", "bn1.num_batches_tracked",
+                                        "layer1.0.conv1.weight"};
+    const char *const metadata[] = {"model", "resnet8", "classes", "100"};
+    const char *path = fixture_path(&files, "order.safetensors");
+    dt_recipe *r;
+    dt_session *s = session(&r);
+    dt_saved *file;
+    duet_error err;
+    int64_t tracked = -1;
+    s->state->networks[0].batches_tracked = 1234567890123;
+    save(s, 0, path, metadata, 2);
+    if (dt_saved_open(path, &file, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < DT_COUNT(first); i++) assert_string_equal(file->tensors[i].name, first[i]);
+    assert_string_equal(file->tensors[file->n_tensors - 2].name, "fc.weight");
+    assert_string_equal(file->tensors[file->n_tensors - 1].name, "fc.bias");
+    assert_int_equal(file->tensors[5].element, DT_ELEMENT_I64);
+    assert_int_equal(file->tensors[5].rank, 0);
+    memcpy(&tracked, file->tensors[5].bytes, sizeof tracked);
+    assert_true(tracked == 1234567890123);
+    assert_int_equal(file->tensors[0].rank, 4);
+    assert_int_equal(file->tensors[0].shape[1], 3);
+    assert_string_equal(dt_saved_metadata(file, "model"), "resnet8");
+    dt_saved_close(file);
+    end_session(s, r);
+}
+
+static void weights_written_and_read_back_are_the_same_bits(void **state)
+{
+    (void)state;
+    const char *a = fixture_path(&files, "a.safetensors"), *b = fixture_path(&files, "b.safetensors");
+    dt_recipe *r;
+    dt_session *s = session(&r);
+    dt_view va, vb;
+    duet_error err;
+    s->state->networks[1].batches_tracked = 77;
+    save(s, 1, a, NULL, 0);
+    if (dt_state_initialise(s->state, 1, 999, &err)) fail_msg("%s", err.message);
+    save(s, 1, b, NULL, 0);
+    assert_int_equal(dt_view_open(a, &va, &err), DUET_OK);
+    assert_int_equal(dt_view_open(b, &vb, &err), DUET_OK);
+    assert_true(va.n == vb.n && memcmp(va.bytes, vb.bytes, va.n) != 0); /* else the test shows nothing */
+    dt_view_close(&vb);
+    if (dt_weights_load(s->state, 1, a, &err)) fail_msg("%s", err.message);
+    assert_int_equal(s->state->networks[1].batches_tracked, 77);
+    save(s, 1, b, NULL, 0);
+    assert_int_equal(dt_view_open(b, &vb, &err), DUET_OK);
+    assert_true(va.n == vb.n && memcmp(va.bytes, vb.bytes, va.n) == 0);
+    dt_view_close(&va);
+    dt_view_close(&vb);
+    end_session(s, r);
+}
+
+/* Loading must fail with this status and these words, and leave the network as it is. */
+static void refused(dt_session *s, int network, const char *path, duet_status status, const char *const *words)
+{
+    duet_error err;
+    const dt_tensor *t = &s->state->networks[network].tensors[0];
+    float *before = dt_alloc(t->count, sizeof *before), *after = dt_alloc(t->count, sizeof *after);
+    dt_state_read(s->state, network, t, before);
+    const duet_status st = dt_weights_load(s->state, network, path, &err);
+    dt_state_read(s->state, network, t, after);
+    if (st != status) fail_msg("%s: status %s: %s", path, duet_status_name(st), st ? err.message : "accepted");
+    for (; *words; words++)
+        if (!strstr(err.message, *words)) fail_msg("'%s' is not in: %s", *words, err.message);
+    assert_memory_equal(before, after, t->count * sizeof *before);
+    dt_free(before);
+    dt_free(after);
+}
+
+static void weights_of_another_model_are_refused(void **state)
+{
+    (void)state;
+    const char *const metadata[] = {"model", "resnet8"};
+    const char *path = fixture_path(&files, "other.safetensors");
+    dt_recipe *r;
+    dt_session *s = session(&r);
+    save(s, 0, path, metadata, 1);
+    refused(s, 1, path, DUET_FORMAT, (const char *const[]){path, "student", "layer1.1.conv1.weight is missing", "resnet8", NULL});
+    save(s, 1, path, NULL, 0);
+    refused(s, 0, path, DUET_FORMAT, (const char *const[]){path, "teacher", "layer1.1.conv1.weight has no place", NULL});
+    end_session(s, r);
+}
+
+static void a_truncated_file_is_refused(void **state)
+{
+    (void)state;
+    const char *path = fixture_path(&files, "short.safetensors");
+    dt_recipe *r;
+    dt_session *s = session(&r);
+    static const long lengths[] = {200000, 1000, 8, 3, 0};
+    for (size_t i = 0; i < DT_COUNT(lengths); i++) {
+        save(s, 0, path, NULL, 0);
+        assert_int_equal(truncate(path, lengths[i]), 0);
+        refused(s, 0, path, DUET_FORMAT, (const char *const[]){path, NULL});
+    }
+    assert_int_equal(unlink(path), 0);
+    refused(s, 0, path, DUET_IO, (const char *const[]){path, NULL});
+    end_session(s, r);
+}
+
+/* A copy of a good file in which one tensor has another type or shape. */
+static void rewrite(const char *from, const char *to, const char *name, dt_element element, bool flat)
+{
+    dt_saved *file;
+    dt_saver *out;
+    duet_error err;
+    if (dt_saved_open(from, &file, &err)) fail_msg("%s", err.message);
+    if (dt_saver_create(to, &out, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < file->n_tensors; i++) {
+        const dt_saved_tensor *t = &file->tensors[i];
+        const bool chosen = !strcmp(t->name, name);
+        const size_t count = t->n_bytes / 4;
+        if (chosen && flat) dt_saver_declare(out, t->name, t->element, 1, &count);
+        else dt_saver_declare(out, t->name, chosen ? element : t->element, t->rank, t->shape);
+    }
+    for (size_t i = 0; i < file->n_tensors; i++) dt_saver_bytes(out, file->tensors[i].bytes, file->tensors[i].n_bytes);
+    if (dt_saver_commit(out, &err)) fail_msg("%s", err.message);
+    dt_saved_close(file);
+}
+
+static void another_type_or_shape_is_refused(void **state)
+{
+    (void)state;
+    const char *good = fixture_path(&files, "good.safetensors"), *bad = fixture_path(&files, "bad.safetensors");
+    dt_recipe *r;
+    dt_session *s = session(&r);
+    save(s, 0, good, NULL, 0);
+    rewrite(good, bad, "layer2.0.bn1.bias", DT_ELEMENT_I32, false);
+    refused(s, 0, bad, DUET_FORMAT, (const char *const[]){"layer2.0.bn1.bias", "I32", "F32", NULL});
+    rewrite(good, bad, "layer1.0.conv2.weight", DT_ELEMENT_F32, true);
+    refused(s, 0, bad, DUET_SHAPE, (const char *const[]){"layer1.0.conv2.weight", "[2304]", "[16, 16, 3, 3]", NULL});
+    rewrite(good, bad, "bn1.num_batches_tracked", DT_ELEMENT_U64, false);
+    refused(s, 0, bad, DUET_FORMAT, (const char *const[]){"bn1.num_batches_tracked", "U64", NULL});
+    end_session(s, r);
+}
+
+static void weights_that_are_not_finite_are_not_written_over_good_ones(void **state)
+{
+    (void)state;
+    const char *path = fixture_path(&files, "finite.safetensors");
+    dt_recipe *r;
+    dt_session *s = session(&r);
+    duet_error err;
+    const dt_tensor *t = &s->state->networks[0].tensors[0];
+    float *values = dt_alloc(t->count, sizeof *values);
+    save(s, 0, path, NULL, 0);
+    dt_state_read(s->state, 0, t, values);
+    values[17] = (float)INFINITY;
+    dt_state_write(s->state, 0, t, values);
+    assert_int_equal(dt_weights_save(s->state, 0, path, NULL, 0, &err), DUET_NUMERIC);
+    assert_non_null(strstr(err.message, "value 17 of conv1.weight"));
+    if (dt_weights_load(s->state, 0, path, &err)) fail_msg("%s", err.message);
+    dt_free(values);
+    end_session(s, r);
+}
+
+/* ---- a weights file that classifies ------------------------------------------------------------------------------- */
+
+static void random_pictures(float *to, size_t n)
+{
+    dt_rng rng = dt_rng_make(3, DT_PURPOSE_TEST, 0, 0);
+    for (size_t i = 0; i < n; i++) to[i] = dt_rng_normal(&rng);
+}
+
+static void a_weights_file_says_what_it_needs_to_classify(void **state)
+{
+    (void)state;
+    const char *const metadata[] = {"model", "resnet8", "classes", "100", "data", "cifar100", "mean", "0.5,0.25,0.125", "std", "1,2,3", "epoch", "12"};
+    const char *path = fixture_path(&files, "card.safetensors");
+    enum { PICTURE = 3 * 32 * 32, BATCH = 4, CLASSES = 100 };
+    dt_recipe *r;
+    dt_session *s = session(&r);
+    dt_classifier *c = NULL;
+    duet_error err;
+    float *pictures = dt_alloc(BATCH * PICTURE, sizeof *pictures), *whole = dt_alloc(BATCH * CLASSES, sizeof *whole), *part = dt_alloc(BATCH * CLASSES, sizeof *part);
+    random_pictures(pictures, BATCH * PICTURE);
+    save(s, 0, path, metadata, DT_COUNT(metadata) / 2);
+    if (dt_classifier_open(path, NULL, 0, s->recipe->device.name, 1, BATCH, &c, &err)) fail_msg("%s", err.message);
+    assert_string_equal(c->model->name, "resnet8");
+    assert_string_equal(c->data, "cifar100");
+    assert_int_equal(c->classes, CLASSES);
+    assert_int_equal(c->epoch, 12);
+    assert_true(c->normalised && c->mean[2] == 0.125f && c->std[1] == 2.0f);
+
+    /* An incomplete batch gives the same rows as a complete one, and the session's own network agrees. */
+    if (dt_inference_run(&c->network, pictures, BATCH, whole, &err)) fail_msg("%s", err.message);
+    if (dt_inference_run(&c->network, pictures, 3, part, &err)) fail_msg("%s", err.message);
+    assert_memory_equal(whole, part, 3 * CLASSES * sizeof *part);
+    if (dt_session_prepare_evaluation(s, BATCH, &err)) fail_msg("%s", err.message);
+    if (dt_inference_run(&s->eval[0], pictures, BATCH, part, &err)) fail_msg("%s", err.message);
+    assert_memory_equal(whole, part, BATCH * CLASSES * sizeof *part);
+
+    dt_classifier_close(c);
+    dt_free(pictures);
+    dt_free(whole);
+    dt_free(part);
+    end_session(s, r);
+}
+
+static void a_weights_file_that_does_not_say_its_model_is_refused_unless_it_is_named(void **state)
+{
+    (void)state;
+    const char *path = fixture_path(&files, "mute.safetensors");
+    dt_recipe *r;
+    dt_session *s = session(&r);
+    dt_classifier *c = NULL;
+    duet_error err;
+    save(s, 0, path, NULL, 0);
+    assert_int_equal(dt_classifier_open(path, NULL, 0, s->recipe->device.name, 1, 2, &c, &err), DUET_FORMAT);
+    assert_non_null(strstr(err.message, "--model"));
+    assert_int_equal(dt_classifier_open(path, "resnet14", 100, s->recipe->device.name, 1, 2, &c, &err), DUET_FORMAT);
+    assert_non_null(strstr(err.message, "layer1.1.conv1.weight"));
+    assert_null(c);
+    if (dt_classifier_open(path, "resnet8", 100, s->recipe->device.name, 1, 2, &c, &err)) fail_msg("%s", err.message);
+    assert_false(c->normalised);
+    assert_int_equal(c->epoch, -1);
+    dt_classifier_close(c);
+    end_session(s, r);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    fixture_begin(&files);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    fixture_end(&files);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_has_the_names_and_order_of_a_state_dict),
+        cmocka_unit_test(weights_written_and_read_back_are_the_same_bits),
+        cmocka_unit_test(weights_of_another_model_are_refused),
+        cmocka_unit_test(a_truncated_file_is_refused),
+        cmocka_unit_test(another_type_or_shape_is_refused),
+        cmocka_unit_test(weights_that_are_not_finite_are_not_written_over_good_ones),
+        cmocka_unit_test(a_weights_file_says_what_it_needs_to_classify),
+        cmocka_unit_test(a_weights_file_that_does_not_say_its_model_is_refused_unless_it_is_named),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
