@@ -31,7 +31,9 @@ def read_run(folder):
 
 
 def networks_of(rows, column):
-    return [name[:-len(column) - 1] for name in rows[0] if name.endswith("." + column) and "-" not in name]
+    """Those with a loss of their own: NAME.validation.top1 and train.NAME.ce are about networks, but name none."""
+    networks = [name[:-len(".loss")] for name in rows[0] if name.endswith(".loss")]
+    return [n for n in networks if "%s.%s" % (n, column) in rows[0]]
 
 
 def series(rows, network, column):
