@@ -5,5 +5,6 @@
 duet_status dt_cpu_convolution(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
     DT_TRY(dt_cpu_winograd(d, op, out, err));
-    return out->run ? DUET_OK : dt_cpu_onednn_convolution(d, op, out, err);
+    if (out->run) return DUET_OK;
+    return dt_cpu_onednn_convolution(d, op, out, err);
 }

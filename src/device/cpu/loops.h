@@ -36,7 +36,7 @@ typedef struct dt_loops {
 
     /* ---- batch normalisation (loops_norm.inc). n: floats, starting at channel 0; coefficient arrays: period floats --- */
 
-    /* v = x [+ addend] [-> emit]; sum[j] += v - shift, squares[j] += (v - shift)^2. Exact enough for n/period <= 64. */
+    /* v = x [+ addend] [-> emit]; sum[j] += v - shift, squares[j] += (v - shift)^2. Exact enough for n/period <= 256. */
     void (*norm_sums)(const float *x, const float *addend, float *emit, const float *shift, size_t n, size_t period,
                       float *sum, float *squares);
     /* y = [relu](x * scale + shift [+ residual]). In place: x, residual. */
