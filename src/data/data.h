@@ -84,7 +84,8 @@ void dt_loader_give_back(dt_loader *l, dt_batch *b);
 void dt_split_validation(size_t n, size_t validation, uint64_t seed, uint32_t *rest, uint32_t *held);
 
 /* ---- shapes (DESIGN.md): frozen bytes ------------------------------------------------------------------------ */
-enum { DT_SHAPES_SIDE = 32, DT_SHAPES_CLASSES = 20, DT_SHAPES_TRAIN = 10000, DT_SHAPES_TEST = 2000 };
+enum { DT_SHAPES_SIDE = 32, DT_SHAPES_CLASSES = 20, DT_SHAPES_TRAIN = 10000, DT_SHAPES_TEST = 2000,
+       DT_SHAPES_SEED = 1 /* of the pictures that everybody means by `shapes`; another seed draws others of the same kind */ };
 /* Image `index` (test images follow the training images) of `seed`: [32, 32, 3] bytes, label, mask [32, 32] 0/1. */
 void dt_shapes_draw(uint64_t seed, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask);
 
