@@ -84,8 +84,10 @@ typedef struct duet_measures {
 
 /* Measures the network on a split of a data set, with the normalisation its file names (else the data set's).
  *
+ * Shapes:  logits [images of the split, classes], filled with the outputs in the order of the records; NULL: not wanted.
  * Errors:  DUET_SHAPE when classes or picture sizes differ, DUET_DEVICE, DUET_MEMORY. On error *out is unchanged. */
-DUET_API duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, duet_measures *out, duet_error *err);
+DUET_API duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, float *logits, duet_measures *out,
+                                           duet_error *err);
 
 #ifdef __cplusplus
 }

@@ -35,10 +35,12 @@ DUET_API const char *duet_recipe_data_path(const duet_recipe *recipe);
 /* Sets data.path, as if the recipe had said so. `path` is copied. Errors: DUET_MEMORY. */
 DUET_API duet_status duet_recipe_set_data_path(duet_recipe *recipe, const char *path, duet_error *err);
 
-/* The networks it trains, in its order: name and model of number i; NULL past the last. Valid as long as the recipe. */
+/* Its networks, in its order: name, model and role ("teacher", "student", "peer") of number i; NULL past the last. Valid as
+ * long as the recipe. */
 DUET_API size_t duet_recipe_networks(const duet_recipe *recipe);
 DUET_API const char *duet_recipe_network_name(const duet_recipe *recipe, size_t i);
 DUET_API const char *duet_recipe_network_model(const duet_recipe *recipe, size_t i);
+DUET_API const char *duet_recipe_network_role(const duet_recipe *recipe, size_t i);
 DUET_API const char *duet_recipe_method(const duet_recipe *recipe);
 DUET_API int duet_recipe_has_adm(const duet_recipe *recipe); /* 1: the companion is on */
 

@@ -139,7 +139,8 @@ static duet_status check_fit(const duet_network *network, const dt_data_facts *f
     return DUET_OK;
 }
 
-duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, duet_measures *out, duet_error *err)
+duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, float *logits, duet_measures *out,
+                                  duet_error *err)
 {
     dt_classifier *c = network->inner;
     const dt_data_facts *f = &data->source->facts;
@@ -153,7 +154,7 @@ duet_status duet_network_evaluate(duet_network *network, const duet_data *data, 
     dt_loader *loader;
     dt_evaluation evaluation;
     DT_TRY(dt_loader_create(&spec, &loader, err));
-    duet_status st = dt_evaluate(&c->network, 1, loader, NULL, NULL, NULL, &evaluation, err);
+    duet_status st = dt_evaluate(&c->network, 1, loader, logits ? &logits : NULL, NULL, NULL, &evaluation, err);
     dt_loader_destroy(loader);
     if (!st) *out = dt_api_measures(evaluation.measures[0]);
     return st;

@@ -64,6 +64,12 @@ const char *duet_recipe_network_model(const duet_recipe *recipe, size_t i)
     return i < duet_recipe_networks(recipe) ? recipe->inner->networks[i].model : NULL;
 }
 
+const char *duet_recipe_network_role(const duet_recipe *recipe, size_t i)
+{
+    static const char *const names[] = {[DT_ROLE_PEER] = "peer", [DT_ROLE_TEACHER] = "teacher", [DT_ROLE_STUDENT] = "student"};
+    return i < duet_recipe_networks(recipe) ? names[recipe->inner->networks[i].role] : NULL;
+}
+
 const char *duet_recipe_method(const duet_recipe *recipe) { return recipe->inner->method->name; }
 
 int duet_recipe_has_adm(const duet_recipe *recipe) { return recipe->inner->adm.enabled; }

@@ -1,0 +1,105 @@
+/* duet data: the data sets there are, and a look into one. */
+#include "cli.h"
+
+#include <duet/data.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const cli_option options[] = {
+    {"--path", "P", "the folder or archive with its files; left out: $DUET_DATA/NAME"},
+    {0},
+};
+
+const char *cli_data_path(const char *name, const char *given)
+{
+    static char path[4096];
+    const char *root = getenv("DUET_DATA");
+    duet_data_kind kind;
+    if (given) return given;
+    for (size_t i = 0; duet_data_kind_at(i, &kind); i++)
+        if (!strcmp(kind.name, name) && !kind.needs) return NULL;
+    if (!root || !*root) return NULL;
+    snprintf(path, sizeof path, "%s/%s", root, name);
+    return path;
+}
+
+static void on_log(void *user, const char *text)
+{
+    (void)user;
+    printf("%s", cli_on(stdout, CLI_DIM));
+    cli_print_folded(stdout, 2, text);
+    printf("%s", cli_off(stdout));
+}
+
+static void print_classes(const duet_data_info *info)
+{
+    size_t bytes = 1;
+    if (!info->class_names) return;
+    for (size_t i = 0; i < info->classes; i++) bytes += strlen(info->class_names[i]) + 2;
+    char *text = calloc(bytes, 1);
+    if (!text) return;
+    for (size_t i = 0; i < info->classes; i++) {
+        strcat(text, i ? ", " : "");
+        strcat(text, info->class_names[i]);
+    }
+    cli_heading("\nClasses");
+    cli_print_folded(stdout, 2, text);
+    free(text);
+}
+
+static int print_one(const char *name, const char *given)
+{
+    const duet_log log = {.emit = on_log};
+    duet_data *data;
+    duet_data_info info;
+    duet_error err;
+    char train[32], test[32];
+    if (duet_data_open(name, cli_data_path(name, given), &log, &data, &err)) return cli_fail(&err);
+    duet_data_describe(data, &info);
+    printf("%s%s%s\n", cli_on(stdout, CLI_BOLD), info.name, cli_off(stdout));
+    printf("  %s training and %s test pictures of %zux%zu pixels, %zu classes%s\n", cli_thousands(info.train_images, train),
+           cli_thousands(info.test_images, test), info.height, info.width, info.classes, info.masks ? ", with foreground masks" : "");
+    printf("  normalisation: mean %.4f %.4f %.4f, std %.4f %.4f %.4f\n", (double)info.mean[0], (double)info.mean[1], (double)info.mean[2],
+           (double)info.std[0], (double)info.std[1], (double)info.std[2]);
+    print_classes(&info);
+    duet_data_close(data);
+    return CLI_DONE;
+}
+
+static void print_all(void)
+{
+    duet_data_kind kind;
+    cli_heading("Data sets");
+    for (size_t i = 0; duet_data_kind_at(i, &kind); i++) {
+        char text[600];
+        if (kind.needs) snprintf(text, sizeof text, "%s. Needs %s", kind.help, kind.needs);
+        else snprintf(text, sizeof text, "%s", kind.help);
+        cli_print_entry(kind.name, 12, text);
+    }
+    printf("\n%s", cli_on(stdout, CLI_DIM));
+    cli_print_folded(stdout, 0, "Files are looked for at --path (data.path in a recipe), else in $DUET_DATA/NAME. Check them: duet data NAME");
+    printf("%s", cli_off(stdout));
+}
+
+static int run(const cli_arguments *a)
+{
+    if (a->n_positional) return print_one(a->positional[0], cli_value(a, "--path", NULL));
+    if (cli_given(a, "--path")) {
+        cli_complain("data: --path needs the name of the data set: duet data NAME --path P");
+        return CLI_WRONG;
+    }
+    print_all();
+    return CLI_DONE;
+}
+
+const cli_command cli_data = {
+    .name = "data",
+    .summary = "list the data sets, or check the files of one",
+    .usage = "data [NAME [--path P]]",
+    .text = "Lists the data sets that a recipe may name (data.name). With a name: opens it, checks sizes and records, names known files by their "
+            "SHA-256, and says what is in it.",
+    .example = "duet data\nduet data cifar100 --path ~/cifar-100-binary.tar.gz",
+    .options = options,
+    .most = 1,
+    .run = run,
+};

@@ -1,0 +1,162 @@
+/* duet eval: a weights file, measured on a data set. */
+#include "cli.h"
+
+#include <duet/network.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const cli_option options[] = {
+    {"--data", "NAME", "the data set; left out: the one that the file says it was trained on"},
+    {"--path", "P", "where its files are; left out: $DUET_DATA/NAME"},
+    {"--split", "NAME", "test (the default) or train"},
+    {"--model", "NAME", "the model, for a file that does not say it"},
+    {"--classes", "N", "the number of classes, for a file that does not say it"},
+    {"--threads", "N", "cores to use (all)"},
+    {"--logits", "FILE", "write the outputs before the softmax: float32, little-endian, a row for each picture"},
+    {"--json", NULL, "one JSON object instead of a table"},
+    {0},
+};
+
+/* Everything between the command line and the printed result. */
+typedef struct evaluation {
+    const char *weights, *logits_path;
+    duet_network *network;
+    duet_data *data;
+    duet_split split;
+    duet_network_info network_info;
+    duet_data_info data_info;
+    size_t images;
+    duet_measures measures;
+    double seconds;
+} evaluation;
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* A file that could not be written completely does not stay. */
+static bool write_logits(const char *path, const float *logits, size_t n)
+{
+    FILE *f = fopen(path, "wb");
+    bool ok = f && fwrite(logits, sizeof *logits, n, f) == n;
+    if (f && fclose(f)) ok = false;
+    if (ok) return true;
+    cli_complain("%s: cannot write it: %s", path, strerror(errno));
+    if (f) remove(path);
+    return false;
+}
+
+static int measure(evaluation *e, duet_error *err)
+{
+    float *logits = NULL;
+    const size_t n = e->images * e->network_info.classes;
+    if (e->logits_path && !(logits = calloc(n ? n : 1, sizeof *logits))) {
+        cli_complain("not enough memory for the outputs of %zu pictures", e->images);
+        return CLI_FAILED;
+    }
+    const double began = now_s();
+    const duet_status st = duet_network_evaluate(e->network, e->data, e->split, logits, &e->measures, err);
+    e->seconds = now_s() - began;
+    int code = st ? cli_fail(err) : CLI_DONE;
+    if (!code && logits && !write_logits(e->logits_path, logits, n)) code = CLI_FAILED;
+    free(logits);
+    return code;
+}
+
+/* ---- what is printed ---------------------------------------------------------------------------------------- */
+
+static void print_json(const evaluation *e)
+{
+    const duet_measures *m = &e->measures;
+    printf("{\"weights\": ");
+    cli_json_string(stdout, e->weights);
+    printf(", \"model\": ");
+    cli_json_string(stdout, e->network_info.model);
+    printf(", \"epoch\": %lld, \"data\": ", (long long)e->network_info.epoch);
+    cli_json_string(stdout, e->data_info.name);
+    printf(", \"split\": \"%s\", \"images\": %zu, \"top1\": %.10g, \"top5\": %.10g, \"cross_entropy\": %.10g, \"calibration_error\": %.10g, "
+           "\"seconds\": %.3f, \"images_per_s\": %.1f}\n",
+           e->split == DUET_SPLIT_TEST ? "test" : "train", e->images, m->top1, m->top5, m->cross_entropy, m->calibration_error, e->seconds,
+           (double)e->images / e->seconds);
+}
+
+static void print_table(const evaluation *e)
+{
+    const duet_measures *m = &e->measures;
+    const char *bold = cli_on(stdout, CLI_BOLD), *dim = cli_on(stdout, CLI_DIM), *off = cli_off(stdout);
+    char images[32];
+    printf("%s%s%s", bold, e->weights, off);
+    printf("  %s%s", dim, e->network_info.model);
+    if (e->network_info.epoch >= 0) printf(", epoch %lld", (long long)e->network_info.epoch);
+    printf("%s\n%s %s set, %s pictures in %.1f s\n\n", off, e->data_info.name, e->split == DUET_SPLIT_TEST ? "test" : "training",
+           cli_thousands(e->images, images), e->seconds);
+    printf("  %stop-1 %%   top-5 %%   cross-entropy   calibration error%s\n", dim, off);
+    printf("  %s%7.2f%s   %7.2f   %13.4f   %17.4f\n", bold, m->top1, off, m->top5, m->cross_entropy, m->calibration_error);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------ */
+
+static bool split_of(const cli_arguments *a, duet_split *out)
+{
+    const char *name = cli_value(a, "--split", "test");
+    *out = strcmp(name, "train") ? DUET_SPLIT_TEST : DUET_SPLIT_TRAIN;
+    if (!strcmp(name, "train") || !strcmp(name, "test")) return true;
+    cli_complain("eval: --split: found '%s'; allowed: test or train", name);
+    return false;
+}
+
+static int open_network(evaluation *e, const cli_arguments *a, duet_error *err)
+{
+    int64_t threads, classes;
+    if (!cli_whole(a, "--threads", 0, 4096, 0, &threads) || !cli_whole(a, "--classes", 2, 1000000, 0, &classes)) return CLI_WRONG;
+    const duet_network_options o = {.model = cli_value(a, "--model", NULL), .threads = (int)threads, .classes = (size_t)classes};
+    if (duet_network_open(e->weights, &o, &e->network, err)) return cli_fail(err);
+    duet_network_describe(e->network, &e->network_info);
+    return CLI_DONE;
+}
+
+static int open_data(evaluation *e, const cli_arguments *a, duet_error *err)
+{
+    const char *name = cli_value(a, "--data", e->network_info.data);
+    if (!*name) {
+        cli_complain("eval: %s does not say what it was trained on; name the data set: --data NAME", e->weights);
+        return CLI_WRONG;
+    }
+    if (duet_data_open(name, cli_data_path(name, cli_value(a, "--path", NULL)), NULL, &e->data, err)) return cli_fail(err);
+    duet_data_describe(e->data, &e->data_info);
+    e->images = e->split == DUET_SPLIT_TEST ? e->data_info.test_images : e->data_info.train_images;
+    return CLI_DONE;
+}
+
+static int run(const cli_arguments *a)
+{
+    evaluation e = {.weights = a->positional[0], .logits_path = cli_value(a, "--logits", NULL)};
+    duet_error err = {0};
+    if (!split_of(a, &e.split)) return CLI_WRONG;
+    int code = open_network(&e, a, &err);
+    if (!code) code = open_data(&e, a, &err);
+    if (!code) code = measure(&e, &err);
+    if (!code && cli_given(a, "--json")) print_json(&e);
+    else if (!code) print_table(&e);
+    duet_network_close(e.network);
+    duet_data_close(e.data);
+    return code;
+}
+
+const cli_command cli_eval = {
+    .name = "eval",
+    .summary = "measure a weights file on a data set",
+    .usage = "eval WEIGHTS [--data NAME] [--path P] [--json]",
+    .text = "Measures a network on the test set of a data set: top-1 and top-5 accuracy, cross-entropy in nats, and the expected calibration error "
+            "(15 bins of confidence). Pictures are normalised as the weights file says they were in training.",
+    .example = "duet eval runs/demo/student.best.safetensors --data shapes\nduet eval student.safetensors --data cifar100 --path ~/cifar-100-binary --json",
+    .options = options,
+    .least = 1,
+    .most = 1,
+    .run = run,
+};
