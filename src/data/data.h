@@ -43,7 +43,9 @@ void dt_source_close(dt_source *s);
 
 typedef enum dt_augment { DT_AUGMENT_CROP_FLIP, DT_AUGMENT_FLIP, DT_AUGMENT_NONE } dt_augment;
 #define DT_AUGMENT_CHOICES "crop_flip|flip|none"
-/* crop_flip: zero-pad 4 (zero bytes), random crop of the original size, flip with probability 1/2. In place of the caller's buffers. */
+/* crop_flip: zero-pad 4 (zero bytes), random crop of the original size, flip with probability 1/2. Numbers are drawn in the order
+ * row, column, flip, whatever `channels` is, so a mask given the same stream moves with its picture. pixels, out: [h, w, channels],
+ * not overlapping. */
 void dt_augment_apply(dt_augment a, dt_rng rng, const uint8_t *pixels, size_t h, size_t w, size_t channels, uint8_t *out);
 
 typedef struct dt_loader_spec {
@@ -63,13 +65,21 @@ typedef struct dt_loader_spec {
 
 /* One batch, valid until it is given back. */
 typedef struct dt_batch {
-    size_t n;               /* images in it (< batch only for the last of a pass without drop_last) */
+    size_t n;               /* images in it (< batch only for the last of a pass without drop_last; the rest is zero) */
     float *images[8];       /* [views] of [batch, height, width, 3], normalised */
     int32_t *labels;        /* [batch] */
     float *mask;            /* [batch, height, width] 0/1 of view 0, augmented like it; NULL without masks */
     int64_t step;           /* position in the pass */
 } dt_batch;
 
+/* Prepares batches ahead on `workers` threads of its own.
+ *
+ * Bits:    record r of view v is augmented by the stream (seed, DT_PURPOSE_AUGMENT, epoch, v << 56 | r), the order of a shuffled pass is
+ *          by (seed, DT_PURPOSE_SHUFFLE, epoch, 0): workers and slots change nothing.
+ * Owns:    its batches. A batch is the caller's from dt_loader_next to dt_loader_give_back; several may be held, as many as there are
+ *          slots, and given back in any order. All must be given back before the next dt_loader_start.
+ * Errors:  DUET_ARG (batch, views, workers, slots, an index past the end, no whole batch with drop_last), DUET_MEMORY.
+ * Threads: one thread at a time calls start, next, give_back and destroy. Nothing is allocated after creation. */
 typedef struct dt_loader dt_loader;
 duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_error *err);
 void dt_loader_destroy(dt_loader *l);            /* stops its threads */
@@ -80,7 +90,7 @@ void dt_loader_start(dt_loader *l, uint32_t epoch, size_t first_step);
 dt_batch *dt_loader_next(dt_loader *l, double *wait_s);
 void dt_loader_give_back(dt_loader *l, dt_batch *b);
 
-/* Splits 0..n-1 into training and `validation` held-out records by (seed): rest[0..n-validation), held[0..validation), both ascending. */
+/* Which training records are held out for validation. Splits 0..n-1 into training and `validation` held-out records by (seed): rest[0..n-validation), held[0..validation), both ascending. */
 void dt_split_validation(size_t n, size_t validation, uint64_t seed, uint32_t *rest, uint32_t *held);
 
 /* ---- shapes (DESIGN.md): frozen bytes ------------------------------------------------------------------------ */
