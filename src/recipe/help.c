@@ -102,7 +102,11 @@ bool dt_recipe_help(const char *section, dt_text *out)
         return true;
     }
     const dt_section *s = *section ? dt_section_find(section) : NULL;
-    if (s) append_section(out, s);
+    size_t n = strlen(section);
+    for (size_t i = 0; s && dt_section_at(i); i++) { /* with what is inside it: train, train.schedule */
+        const char *path = dt_section_at(i)->path;
+        if (strncmp(path, section, n) == 0 && (!path[n] || path[n] == '.')) append_section(out, dt_section_at(i));
+    }
     for (size_t i = 0; dt_method_at(i); i++) {
         const dt_method *m = dt_method_at(i);
         bool wanted = strcmp(section, "method") == 0 || strcmp(section, m->name) == 0;

@@ -85,7 +85,9 @@ static const dt_section sections[] = {
     {"task", "what is learned", "May be left out.", task_options},
     {"method", "how the networks learn from each other", NULL, method_options},
     {"adm", "Asymmetric Decision-Making, a companion to any method",
-     "Left out, or `adm: off`: not used. `adm: on`, or a map of options: used. Needs at least one network with `role: teacher` and one with `role: student`.",
+     "Left out, or `adm: off`: not used. `adm: on`, or a map of options: used. Needs at least one network with `role: teacher` and one with `role: student`. "
+     "Source: Chen, Zhao, Ge, Chen, Song, Liang, ICML 2025 (arXiv:2503.06685). The equations are re-derived from the paper's public description, not copied: "
+     "the paper has no public code and its full text was not at hand. Every choice is an option, every default is to be confirmed by the ablation in docs/results.md.",
      dt_adm_options},
     {"train", "epochs, optimiser, and what is written how often", NULL, train_options},
     {"train.schedule", "the learning rate over time", NULL, schedule_options},
