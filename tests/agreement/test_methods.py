@@ -1,0 +1,159 @@
+"""Every base method against PyTorch: losses and updated weights over ten steps."""
+from harness import BATCH, AgreementCase, main, peers, to_arrays
+import numpy as np
+import torch
+
+import models
+import oracle
+
+PAIR = peers("teacher=resnet14", "student=resnet8")
+
+
+class Vanilla(AgreementCase):
+    def test_resnets(self):
+        self.agree(PAIR, {"name": "vanilla"})
+
+    def test_wide_resnets(self):
+        self.agree(peers("peer1=wrn_16_1", "peer2=wrn_16_2"), {"name": "vanilla"})
+
+    def test_shortcuts_in_every_stage(self):
+        self.agree(peers("peer=resnet8x4"), {"name": "vanilla"})
+
+    def test_nesterov_learning_rates_and_label_smoothing(self):
+        networks = peers("teacher=resnet14", "student=resnet8")
+        networks[0]["lr_scale"] = 0.25
+        self.agree(networks, {"name": "vanilla"}, train={"nesterov": True, "label_smoothing": 0.1, "momentum": 0.8,
+                                                         "weight_decay": 0.01})
+
+
+class Kd(AgreementCase):
+    def frozen(self, students=1):
+        networks = peers("teacher=resnet14", *[f"student{i}=resnet8" for i in range(1, students + 1)])
+        networks[0]["frozen"] = True
+        return networks
+
+    def test_one_student(self):
+        self.agree(self.frozen(), {"name": "kd"})
+
+    def test_two_students_and_other_options(self):
+        self.agree(self.frozen(2), {"name": "kd", "temperature": 2.5, "alpha": 0.3})
+
+
+class Dml(AgreementCase):
+    def test_pair(self):
+        self.agree(PAIR, {"name": "dml"})
+
+    def test_temperature_weight_and_warmup(self):
+        expected = self.agree(PAIR, {"name": "dml", "temperature": 3, "weight": 0.5, "warmup_epochs": 3}, images=80)
+        self.assertEqual(len(expected.losses), 10)  # 5 steps an epoch: two epochs, so that the ramp moves
+
+    def test_three_peers_mean(self):
+        self.agree(peers("peer1=resnet8", "peer2=resnet14", "peer3=wrn_16_1"), {"name": "dml"})
+
+    def test_three_peers_sum(self):
+        self.agree(peers("peer1=resnet8", "peer2=resnet14", "peer3=resnet8"), {"name": "dml", "peers": "sum"})
+
+
+class Kdcl(AgreementCase):
+    def test_naive(self):
+        self.agree(PAIR, {"name": "kdcl", "target": "naive"})
+
+    def test_linear(self):
+        self.agree(PAIR, {"name": "kdcl", "target": "linear"})
+
+    def test_minlogit_is_the_default(self):
+        self.agree(PAIR, {"name": "kdcl"})
+
+    def test_mean_with_shared_views(self):
+        self.agree(PAIR, {"name": "kdcl", "target": "mean", "temperature": 4, "weight": 0.5}, data={"views": "shared"})
+
+    def test_general_is_recomputed_each_epoch(self):
+        self.agree(PAIR, {"name": "kdcl", "target": "general"}, data={"validation": 32}, images=128)
+
+    def test_three_networks(self):
+        three = peers("peer1=resnet8", "peer2=resnet14", "peer3=resnet8")
+        for target in ("naive", "minlogit", "general"):
+            with self.subTest(target=target):
+                data = {"validation": 32} if target == "general" else {}
+                self.agree(three, {"name": "kdcl", "target": target, "warmup_epochs": 2}, data=data)
+
+    def test_linear_of_three(self):
+        self.agree(peers("peer1=resnet8", "peer2=resnet14", "peer3=resnet8"), {"name": "kdcl", "target": "linear"})
+
+
+class Switokd(AgreementCase):
+    """The switch needs both outcomes, and not by a hair. So networks are first taught, batch by batch, what makes it fall
+    one way or the other (s, u: how far student and teacher are from the truth; the gap between them is s - u plus twice
+    what the teacher puts on wrong classes beyond the student):
+
+        f  right, with one favourite among the wrong classes: against an undecided student a wide gap, the teacher pauses
+        w  wrong: u > s, the teacher learns under the code's criterion; where the student says the same there is no gap
+           either, and it learns under both
+        r  right and sure of it: a student ahead of its teacher, u > s
+        u  undecided
+    """
+
+    IMAGES = 5 * BATCH
+    taught = {}
+
+    @staticmethod
+    def target(kind, y):
+        hot = torch.nn.functional.one_hot(y, 100).float()
+        if kind == "w":
+            return hot.roll(50, dims=1)
+        if kind == "u":
+            return torch.full_like(hot, 0.01)
+        return 0.8 * hot + 0.2 * hot.roll(30, dims=1) if kind == "f" else hot
+
+    def teach(self, model, seed, kinds):
+        """Weights of a network that was taught one kind a batch."""
+        key = model, seed, kinds
+        if key not in self.taught:
+            _, pixels, labels = self.data_of(Switokd.IMAGES)
+            x, y = oracle.normalise(pixels).float().split(BATCH), torch.from_numpy(labels).split(BATCH)
+            net = models.build(model, seed=seed)
+            optimiser = torch.optim.Adam(net.parameters(), lr=5e-3)
+            for k in range(14 * len(kinds)):
+                batch = k % len(kinds)
+                log_p = torch.log_softmax(net(x[batch])[0], dim=1)
+                optimiser.zero_grad()
+                (-(self.target(kinds[batch], y[batch]) * log_p).sum(dim=1).mean()).backward()
+                optimiser.step()
+            self.taught[key] = to_arrays(net)
+        return self.taught[key]
+
+    def switch(self, networks, start, adm=None, **options):
+        start = {**start, "student": self.teach("resnet8", 2, "uuwuu"), "student1": self.teach("resnet8", 2, "uuwuu")}
+        return self.agree(networks, {"name": "switokd", **options}, adm=adm, start=start, images=Switokd.IMAGES,
+                          train={"lr": 0.005})
+
+    def outcomes(self, expected, first):
+        """Of the first pass, before the students have moved far: what was planned."""
+        self.assertEqual(expected.outcomes[:5], first)
+
+    def test_pair(self):
+        start = {"teacher": self.teach("resnet8", 1, "fwwfw")}
+        expected = self.switch(peers("teacher=resnet8", "student=resnet8"), start)
+        self.outcomes(expected, [(True,), (False,), (False,), (True,), (False,)])
+
+    def test_pair_with_the_papers_criterion_and_other_options(self):
+        start = {"teacher": self.teach("resnet8", 1, "fwwfw")}
+        expected = self.switch(peers("teacher=resnet8", "student=resnet8"), start, criterion="paper", temperature=2,
+                               t_squared=True, pause_statistics=True)
+        self.outcomes(expected, [(True,), (True,), (False,), (True,), (True,)])
+
+    def test_one_teacher_two_students(self):
+        networks = peers("teacher=resnet8", "student1=resnet8", "student2=resnet8")
+        start = {"teacher": self.teach("resnet8", 1, "fwwfw"), "student2": self.teach("resnet8", 3, "ruwuu")}
+        expected = self.switch(networks, start)
+        self.outcomes(expected, [(True, False), (False, False), (False, False), (True, True), (False, False)])
+
+    def test_two_teachers_one_student(self):
+        networks = peers("teacher1=resnet8", "teacher2=resnet8", "student=resnet8")
+        start = {"teacher1": self.teach("resnet8", 1, "fwwfw"), "teacher2": self.teach("resnet8", 4, "ffwwf")}
+        expected = self.switch(networks, start)
+        self.outcomes(expected, [(True, True), (False, True), (False, False), (True, False), (False, True)])
+
+
+if __name__ == "__main__":
+    main()
