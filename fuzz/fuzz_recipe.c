@@ -18,7 +18,8 @@ static size_t find_sets(const uint8_t *bytes, size_t n, char sets[MAX_SETS][MAX_
     for (size_t i = 0; i + sizeof mark <= n && count < MAX_SETS; i++) {
         if ((i > 0 && bytes[i - 1] != '\n') || memcmp(bytes + i, mark, sizeof mark - 1) != 0) continue;
         size_t length = 0;
-        for (const uint8_t *s = bytes + i + sizeof mark - 1; s + length < bytes + n && s[length] && s[length] != '\n' && length + 1 < MAX_SET_BYTES; length++)
+        for (const uint8_t *s = bytes + i + sizeof mark - 1;
+             s + length < bytes + n && s[length] && s[length] != '\n' && length + 1 < MAX_SET_BYTES; length++)
             sets[count][length] = (char)s[length];
         sets[count++][length] = '\0';
     }

@@ -45,20 +45,28 @@ static duet_status check_network(const dt_recipe *r, int i, const dt_yaml *root,
     const dt_spot at = dt_yaml_place(root, path);
 
     if (!is_good_name(n->name))
-        return dt_recipe_fail(err, at, path, "found %s; allowed: a letter, then letters, digits, _ or -, at most %d, because files are named after it",
-                              dt_yaml_found(&name, found), MAX_NETWORK_NAME);
+        return dt_recipe_fail(
+            err, at, path,
+            "found %s; allowed: a letter, then letters, digits, _ or -, at most %d, because files are named after it",
+            dt_yaml_found(&name, found), MAX_NETWORK_NAME);
     for (size_t k = 0; k < DT_COUNT(reserved_names); k++)
         if (strcasecmp(reserved_names[k], n->name) == 0)
-            return dt_recipe_fail(err, at, path, "found %s, which a run folder uses for something else; allowed: any other name", n->name);
+            return dt_recipe_fail(err, at, path,
+                                  "found %s, which a run folder uses for something else; allowed: any other name",
+                                  n->name);
     for (int k = 0; k < i; k++)
         if (strcasecmp(r->networks[k].name, n->name) == 0)
-            return dt_recipe_fail(err, at, path, "found %s, but networks.%d is called %s already; allowed: a name that no other network has", n->name, k,
-                                  r->networks[k].name);
+            return dt_recipe_fail(
+                err, at, path,
+                "found %s, but networks.%d is called %s already; allowed: a name that no other network has", n->name, k,
+                r->networks[k].name);
 
     snprintf(path, sizeof path, "networks.%d.frozen", i);
     if (n->frozen && !n->init)
         return dt_recipe_fail(err, dt_yaml_place(root, path), path,
-                              "found true without init: %s would stay random and teach noise; add `init: FILE.safetensors`, or remove `frozen`", n->name);
+                              "found true without init: %s would stay random and teach noise; add `init: "
+                              "FILE.safetensors`, or remove `frozen`",
+                              n->name);
     return DUET_OK;
 }
 
@@ -90,7 +98,8 @@ static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_er
     duet_error why = {0}; /* messages of src/methods name the method or `adm` themselves */
     if (dt_method_check(r->method, &peers, r->method_config, (size_t)r->data.validation, &why))
         return dt_recipe_fail(err, dt_yaml_place(root, "method"), NULL, "%s", why.message);
-    if (r->adm.enabled && dt_adm_check(&peers, &r->adm, &why)) return dt_recipe_fail(err, dt_yaml_place(root, "adm"), NULL, "%s", why.message);
+    if (r->adm.enabled && dt_adm_check(&peers, &r->adm, &why))
+        return dt_recipe_fail(err, dt_yaml_place(root, "adm"), NULL, "%s", why.message);
     return DUET_OK;
 }
 
@@ -105,9 +114,12 @@ static duet_status check_milestones(const dt_recipe *r, const dt_yaml *root, due
         snprintf(path, sizeof path, "%s.%zu", key, i);
         const dt_spot at = dt_yaml_place(root, path);
         if (i > 0 && m->at[i] < m->at[i - 1])
-            return dt_recipe_fail(err, at, key, "found %lld after %lld; allowed: epochs in ascending order", (long long)m->at[i], (long long)m->at[i - 1]);
+            return dt_recipe_fail(err, at, key, "found %lld after %lld; allowed: epochs in ascending order",
+                                  (long long)m->at[i], (long long)m->at[i - 1]);
         if (r->train.schedule.name == DT_SCHEDULE_MULTISTEP && m->at[i] > r->train.epochs)
-            return dt_recipe_fail(err, at, key, "found %lld, but training ends after %lld epochs (train.epochs); allowed: milestones within them, or leave the key out for 62.5, 75 and 87.5 %%",
+            return dt_recipe_fail(err, at, key,
+                                  "found %lld, but training ends after %lld epochs (train.epochs); allowed: milestones "
+                                  "within them, or leave the key out for 62.5, 75 and 87.5 %%",
                                   (long long)m->at[i], (long long)r->train.epochs);
     }
     return DUET_OK;
@@ -116,10 +128,12 @@ static duet_status check_milestones(const dt_recipe *r, const dt_yaml *root, due
 static duet_status check_train(const dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
     if (r->train.nesterov && r->train.momentum == 0)
-        return dt_recipe_fail(err, dt_yaml_place(root, "train.nesterov"), "train.nesterov", "found true with train.momentum 0; allowed: true with momentum above 0, or false");
+        return dt_recipe_fail(err, dt_yaml_place(root, "train.nesterov"), "train.nesterov",
+                              "found true with train.momentum 0; allowed: true with momentum above 0, or false");
     if (r->train.schedule.name == DT_SCHEDULE_ONECYCLE && r->train.schedule.warmup_epochs > 0) {
         static const char key[] = "train.schedule.warmup_epochs";
-        return dt_recipe_fail(err, dt_yaml_place(root, key), key, "found a warm-up with onecycle, which has its own; allowed here: 0, or another schedule");
+        return dt_recipe_fail(err, dt_yaml_place(root, key), key,
+                              "found a warm-up with onecycle, which has its own; allowed here: 0, or another schedule");
     }
     return check_milestones(r, root, err);
 }
@@ -129,6 +143,7 @@ duet_status dt_recipe_check(const dt_recipe *r, const dt_yaml *root, duet_error 
     DT_TRY(check_networks(r, root, err));
     DT_TRY(check_train(r, root, err));
     if (r->device.precision != DT_RECIPE_F32)
-        return dt_recipe_fail(err, dt_yaml_place(root, "device.precision"), "device.precision", "found bf16, which this build cannot do yet; allowed: f32");
+        return dt_recipe_fail(err, dt_yaml_place(root, "device.precision"), "device.precision",
+                              "found bf16, which this build cannot do yet; allowed: f32");
     return check_method(r, root, err);
 }

@@ -3,23 +3,24 @@
 
 #include <string.h>
 
-static const char example[] =
-    "data: {name: shapes}\n"
-    "networks:\n"
-    "  - {name: teacher, model: resnet20, role: teacher}\n"
-    "  - {name: student, model: resnet8, role: student}\n"
-    "method: {name: dml}\n"
-    "adm: on\n"
-    "train: {epochs: 10, lr: 0.1, schedule: {name: onecycle}}\n";
+static const char example[] = "data: {name: shapes}\n"
+                              "networks:\n"
+                              "  - {name: teacher, model: resnet20, role: teacher}\n"
+                              "  - {name: student, model: resnet8, role: student}\n"
+                              "method: {name: dml}\n"
+                              "adm: on\n"
+                              "train: {epochs: 10, lr: 0.1, schedule: {name: onecycle}}\n";
 
 static const char merging[] =
-    "`extends: OTHER.yaml` (relative to the file) starts from another recipe: maps are merged key by key, lists and values are "
+    "`extends: OTHER.yaml` (relative to the file) starts from another recipe: maps are merged key by key, lists and "
+    "values are "
     "replaced. `--set key.path=value` then changes single keys; networks go by position or by name: "
-    "`--set train.epochs=20 --set networks.student.model=resnet14`. Where the method gets another name, the options of the old one go.";
+    "`--set train.epochs=20 --set networks.student.model=resnet14`. Where the method gets another name, the options of "
+    "the old one go.";
 
-static const char strictness[] =
-    "Numbers are decimal: 12, 0.05, 5e-4. Truth is true or false. Keys are checked: a misspelt one is an error that says where it is and what was meant. "
-    "Paths (`data.path`, `init`) are relative to the folder in which the program runs.";
+static const char strictness[] = "Numbers are decimal: 12, 0.05, 5e-4. Truth is true or false. Keys are checked: a "
+                                 "misspelt one is an error that says where it is and what was meant. "
+                                 "Paths (`data.path`, `init`) are relative to the folder in which the program runs.";
 
 /* ---- plain text ----------------------------------------------------------------------------------------------- */
 
@@ -34,10 +35,8 @@ static void append_folded(dt_text *out, int indent, const char *text)
             dt_text_append(out, "\n");
             column = 0;
         }
-        if (column == 0)
-            dt_text_append(out, "%*s%.*s", indent, "", n, text), column = indent + n;
-        else
-            dt_text_append(out, " %.*s", n, text), column += 1 + n;
+        if (column == 0) dt_text_append(out, "%*s%.*s", indent, "", n, text), column = indent + n;
+        else dt_text_append(out, " %.*s", n, text), column += 1 + n;
         text += n;
         text += strspn(text, " ");
     }
@@ -48,12 +47,9 @@ static void append_option(dt_text *out, const dt_section *s, const dt_option *o)
 {
     dt_text line = {0};
     dt_text_append(out, "  %s", o->key);
-    if (!o->initial)
-        dt_text_append(out, "  (must be given)\n");
-    else if (*o->initial)
-        dt_text_append(out, ": %s\n", o->initial);
-    else
-        dt_text_append(out, "\n");
+    if (!o->initial) dt_text_append(out, "  (must be given)\n");
+    else if (*o->initial) dt_text_append(out, ": %s\n", o->initial);
+    else dt_text_append(out, "\n");
     dt_text_append(&line, "%s. Allowed: ", o->help);
     dt_option_allowed(s, o, &line);
     append_folded(out, 6, line.bytes ? line.bytes : o->help);
@@ -84,7 +80,9 @@ static void append_section(dt_text *out, const dt_section *s)
 
 static void append_all(dt_text *out)
 {
-    dt_text_append(out, "A recipe is a YAML file that says what to train, on what, and how. The shortest useful one:\n\n%s\n", example);
+    dt_text_append(
+        out, "A recipe is a YAML file that says what to train, on what, and how. The shortest useful one:\n\n%s\n",
+        example);
     append_folded(out, 0, merging);
     append_folded(out, 0, strictness);
     dt_text_append(out, "\n");
@@ -141,10 +139,8 @@ static void append_rows(dt_text *out, const dt_section *s, const dt_option *opti
         dt_text allowed = {0};
         dt_option_allowed(s, o, &allowed);
         dt_text_append(out, "| `%s` | ", o->key);
-        if (!o->initial)
-            dt_text_append(out, "*must be given*");
-        else if (*o->initial)
-            dt_text_append(out, "`%s`", o->initial);
+        if (!o->initial) dt_text_append(out, "*must be given*");
+        else if (*o->initial) dt_text_append(out, "`%s`", o->initial);
         dt_text_append(out, " | ");
         append_cell(out, allowed.bytes ? allowed.bytes : "");
         dt_text_append(out, " | ");
@@ -157,8 +153,12 @@ static void append_rows(dt_text *out, const dt_section *s, const dt_option *opti
 
 void dt_recipe_markdown(dt_text *out)
 {
-    dt_text_append(out, "<!-- Generated from the option tables; do not edit. To write it anew: DUET_UPDATE=1 test_recipe_docs -->\n# Recipes\n\n");
-    dt_text_append(out, "A recipe is a YAML file that says what to train, on what, and how. The shortest useful one:\n\n```yaml\n%s```\n\n", example);
+    dt_text_append(out, "<!-- Generated from the option tables; do not edit. To write it anew: DUET_UPDATE=1 "
+                        "test_recipe_docs -->\n# Recipes\n\n");
+    dt_text_append(out,
+                   "A recipe is a YAML file that says what to train, on what, and how. The shortest useful "
+                   "one:\n\n```yaml\n%s```\n\n",
+                   example);
     dt_text_append(out, "%s\n\n%s\n\n", merging, strictness);
     dt_text_append(out, "`recipe.schema.json` beside this page lets editors complete and check recipes.\n\n");
 

@@ -23,7 +23,7 @@ static bool renames_method(const dt_yaml *base, const dt_yaml *over, int depth)
 {
     if (depth != 1 || strcmp(over->key, "method") != 0) return false;
     const dt_yaml *old = dt_yaml_find(base, "name"), *new = dt_yaml_find(over, "name");
-    return old && new && old->kind == DT_YAML_SCALAR && new->kind == DT_YAML_SCALAR && strcmp(old->text, new->text) != 0;
+    return old && new && old->kind == DT_YAML_SCALAR &&new->kind == DT_YAML_SCALAR &&strcmp(old->text, new->text) != 0;
 }
 
 /* Puts the contents of `from` in the place of `to`, which keeps its siblings. */
@@ -42,7 +42,8 @@ static dt_yaml *select_element(const dt_yaml *list, const char *key)
         char number[24];
         snprintf(number, sizeof number, "%zu", position);
         const dt_yaml *name = dt_yaml_find(c, "name");
-        if (strcmp(number, key) == 0 || (name && name->kind == DT_YAML_SCALAR && strcmp(name->text, key) == 0)) return c;
+        if (strcmp(number, key) == 0 || (name && name->kind == DT_YAML_SCALAR && strcmp(name->text, key) == 0))
+            return c;
     }
     return NULL;
 }
@@ -60,8 +61,11 @@ static duet_status fail_element(const dt_yaml *list, const dt_yaml *selector, co
     char found[DT_FOUND_BYTES];
     const dt_yaml key = {.kind = DT_YAML_SCALAR, .text = wanted->key};
     dt_yaml_found(&key, found);
-    if (n == 0) return dt_recipe_fail(err, wanted->at, selector->key, "found %s, but the list is empty; set the whole list", found);
-    return dt_recipe_fail(err, wanted->at, selector->key, "found %s, which is no element; allowed: a position from 0 to %zu%s%s", found, n - 1,
+    if (n == 0)
+        return dt_recipe_fail(err, wanted->at, selector->key, "found %s, but the list is empty; set the whole list",
+                              found);
+    return dt_recipe_fail(err, wanted->at, selector->key,
+                          "found %s, which is no element; allowed: a position from 0 to %zu%s%s", found, n - 1,
                           used ? ", or a name: " : "", names);
 }
 
@@ -81,7 +85,8 @@ static duet_status merge_into_list(dt_yaml *list, const dt_yaml *over, int depth
 /* Merges over into base, taking over's nodes. */
 static duet_status merge(dt_yaml *base, dt_yaml *over, int depth, duet_error *err)
 {
-    if (base->kind == DT_YAML_LIST && over->kind == DT_YAML_MAP && over->selects) return merge_into_list(base, over, depth, err);
+    if (base->kind == DT_YAML_LIST && over->kind == DT_YAML_MAP && over->selects)
+        return merge_into_list(base, over, depth, err);
     if (base->kind != DT_YAML_MAP || over->kind != DT_YAML_MAP || renames_method(base, over, depth)) {
         replace(base, over);
         return DUET_OK;
@@ -89,10 +94,8 @@ static duet_status merge(dt_yaml *base, dt_yaml *over, int depth, duet_error *er
     for (dt_yaml *o = over->first, *next; o; o = next) {
         next = o->next;
         dt_yaml *b = dt_yaml_find(base, o->key);
-        if (b)
-            DT_TRY(merge(b, o, depth + 1, err));
-        else
-            dt_yaml_append(base, o);
+        if (b) DT_TRY(merge(b, o, depth + 1, err));
+        else dt_yaml_append(base, o);
     }
     return DUET_OK;
 }
@@ -110,7 +113,8 @@ static duet_status check_map(const dt_yaml *root, duet_error *err)
 {
     char found[DT_FOUND_BYTES];
     if (root->kind == DT_YAML_MAP) return DUET_OK;
-    return dt_recipe_fail(err, root->at, NULL, "found %s; a recipe is a map of `data`, `networks`, `method`, ... (see `duet help recipe`)",
+    return dt_recipe_fail(err, root->at, NULL,
+                          "found %s; a recipe is a map of `data`, `networks`, `method`, ... (see `duet help recipe`)",
                           dt_yaml_found(root, found));
 }
 
@@ -120,7 +124,8 @@ static duet_status read_file(const char *path, dt_arena *arena, dt_yaml **out, d
     duet_status status = dt_view_open(path, &view, err);
     if (status) {
         if (err && status == DUET_IO) err->status = DUET_RECIPE;
-        return status == DUET_IO ? DUET_RECIPE : status; /* a wrong name is a mistake in the command, not a broken disk */
+        return status == DUET_IO ? DUET_RECIPE
+                                 : status; /* a wrong name is a mistake in the command, not a broken disk */
     }
     status = dt_yaml_parse(path, true, (const char *)view.bytes, view.n, arena, out, err);
     dt_view_close(&view);
@@ -142,19 +147,26 @@ static duet_status extend(chain *c, const char *path, dt_yaml *extends, dt_yaml 
 {
     char found[DT_FOUND_BYTES];
     if (extends->kind != DT_YAML_SCALAR || !*extends->text)
-        return dt_recipe_fail(err, extends->at, "extends", "found %s; allowed: the name of one recipe, relative to this file", dt_yaml_found(extends, found));
+        return dt_recipe_fail(err, extends->at, "extends",
+                              "found %s; allowed: the name of one recipe, relative to this file",
+                              dt_yaml_found(extends, found));
     dt_yaml_remove(*root, extends);
     const char *base_path = beside(c->arena, path, extends->text);
     if (!base_path) return fail_memory(err, path);
 
     char *real = realpath(base_path, NULL);
-    if (!real) return dt_recipe_fail(err, extends->at, "extends", "found %s, but %s: %s", extends->text, base_path, strerror(errno));
+    if (!real)
+        return dt_recipe_fail(err, extends->at, "extends", "found %s, but %s: %s", extends->text, base_path,
+                              strerror(errno));
     bool cycle = false;
     for (int i = 0; i < c->n; i++) cycle |= strcmp(c->real[i], real) == 0;
     free(real);
-    if (cycle) return dt_recipe_fail(err, extends->at, "extends", "found %s, which extends this file in turn; break the circle", extends->text);
+    if (cycle)
+        return dt_recipe_fail(err, extends->at, "extends",
+                              "found %s, which extends this file in turn; break the circle", extends->text);
     if (c->n == MAX_LAYERS)
-        return dt_recipe_fail(err, extends->at, "extends", "found a chain of more than %d files; allowed: at most %d", MAX_LAYERS, MAX_LAYERS);
+        return dt_recipe_fail(err, extends->at, "extends", "found a chain of more than %d files; allowed: at most %d",
+                              MAX_LAYERS, MAX_LAYERS);
 
     dt_yaml *base = NULL;
     DT_TRY(load(c, base_path, &base, err));
@@ -183,13 +195,15 @@ duet_status dt_layers_load(const char *path, dt_arena *arena, dt_yaml **out, due
     return load(&c, path, out, err);
 }
 
-duet_status dt_layers_parse(const char *name, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out, duet_error *err)
+duet_status dt_layers_parse(const char *name, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out,
+                            duet_error *err)
 {
     DT_TRY(dt_yaml_parse(name, true, text, bytes, arena, out, err));
     DT_TRY(check_map(*out, err));
     const dt_yaml *extends = dt_yaml_find(*out, "extends");
     if (extends)
-        return dt_recipe_fail(err, extends->key_at, "extends", "found in a recipe that is not a file; allowed in files only: write the keys out");
+        return dt_recipe_fail(err, extends->key_at, "extends",
+                              "found in a recipe that is not a file; allowed in files only: write the keys out");
     return DUET_OK;
 }
 
@@ -204,7 +218,8 @@ static duet_status wrap(const char *path, dt_yaml *value, dt_spot at, dt_arena *
         char *dot = strrchr(keys, '.');
         inner->key = dot ? dot + 1 : keys;
         inner->key_at = at;
-        if (!*inner->key) return dt_recipe_fail(err, at, NULL, "found an empty part in the key `%s`; write key.path=value", path);
+        if (!*inner->key)
+            return dt_recipe_fail(err, at, NULL, "found an empty part in the key `%s`; write key.path=value", path);
         dt_yaml *map = dt_arena_alloc(arena, 1, sizeof *map);
         if (!map) return fail_memory(err, at.file);
         *map = (dt_yaml){.kind = DT_YAML_MAP, .selects = true, .at = at};
@@ -224,13 +239,15 @@ duet_status dt_layers_set(dt_yaml *root, const char *override, dt_arena *arena, 
     const dt_yaml whole = {.kind = DT_YAML_SCALAR, .text = override};
     const char *equals = strchr(override, '=');
     if (!equals || equals == override || equals - override > MAX_KEY_BYTES || strlen(override) > MAX_OVERRIDE_BYTES)
-        return dt_fail(err, DUET_RECIPE, "--set: found %s; write key.path=value, for example train.epochs=10", dt_yaml_found(&whole, found));
+        return dt_fail(err, DUET_RECIPE, "--set: found %s; write key.path=value, for example train.epochs=10",
+                       dt_yaml_found(&whole, found));
 
     char *place = dt_arena_printf(arena, "--set %s", dt_yaml_found(&whole, found));
     char *path = dt_arena_printf(arena, "%.*s", (int)(equals - override), override);
     if (!place || !path) return fail_memory(err, "--set");
     const dt_spot at = {place, 0, 0};
-    if (strcmp(path, "extends") == 0) return dt_recipe_fail(err, at, "extends", "cannot be set here; write it in the recipe");
+    if (strcmp(path, "extends") == 0)
+        return dt_recipe_fail(err, at, "extends", "cannot be set here; write it in the recipe");
 
     dt_yaml *value = NULL;
     if (equals[1]) {

@@ -41,10 +41,8 @@ static int find_choice(const char *choices, const char *text)
 const char *dt_hint(const char *found, const char *const *names, size_t n, char to[DT_HINT_BYTES])
 {
     const char *near = dt_nearest(found, names, n);
-    if (near)
-        snprintf(to, DT_HINT_BYTES, "; did you mean %s?", near);
-    else
-        to[0] = '\0';
+    if (near) snprintf(to, DT_HINT_BYTES, "; did you mean %s?", near);
+    else to[0] = '\0';
     return to;
 }
 
@@ -127,7 +125,8 @@ static duet_status set_default(const dt_option *o, void *config, dt_arena *arena
     case DT_OPTION_TEXT: {
         const char **text = field;
         *text = NULL;
-        if (*o->initial && !(*text = dt_arena_strdup(arena, o->initial))) return dt_fail(err, DUET_MEMORY, "memory is out while reading the recipe");
+        if (*o->initial && !(*text = dt_arena_strdup(arena, o->initial)))
+            return dt_fail(err, DUET_MEMORY, "memory is out while reading the recipe");
         break;
     }
     }
@@ -139,10 +138,8 @@ static duet_status set_default(const dt_option *o, void *config, dt_arena *arena
 
 static void write_bound(double x, dt_text *out)
 {
-    if (fabs(x) < 1e16 && x == floor(x))
-        dt_text_append(out, "%.0f", x);
-    else
-        dt_json_number(out, x);
+    if (fabs(x) < 1e16 && x == floor(x)) dt_text_append(out, "%.0f", x);
+    else dt_json_number(out, x);
 }
 
 static void write_range(const char *what, const dt_option *o, dt_text *out)
@@ -166,10 +163,12 @@ void dt_option_allowed(const dt_section *s, const dt_option *o, dt_text *out)
         write_range(" whole numbers", o, out);
         break;
     case DT_OPTION_CHOICE:
-        for (size_t i = 0; dt_choice_name(o->choices, i, choice); i++) dt_text_append(out, "%s%s", i ? ", " : "", choice);
+        for (size_t i = 0; dt_choice_name(o->choices, i, choice); i++)
+            dt_text_append(out, "%s%s", i ? ", " : "", choice);
         break;
     case DT_OPTION_TEXT:
-        for (size_t i = 0; s && (name = dt_section_name_at(s, o->key, i)); i++) dt_text_append(out, "%s%s", i ? ", " : "", name);
+        for (size_t i = 0; s && (name = dt_section_name_at(s, o->key, i)); i++)
+            dt_text_append(out, "%s%s", i ? ", " : "", name);
         if (!s || !dt_section_name_at(s, o->key, 0)) dt_text_append(out, "text");
         break;
     }
@@ -194,8 +193,9 @@ static duet_status fail_value(const reading *r, const char *hint)
     dt_text allowed = {0};
     dt_option_allowed(r->section, r->option, &allowed);
     snprintf(key, sizeof key, "%s.%s", r->path, r->option->key);
-    duet_status status = dt_recipe_fail(r->err, r->value->at, key, "found %s; allowed: %s%s", dt_yaml_found(r->value, found),
-                                        dt_text_ok(&allowed) && allowed.bytes ? allowed.bytes : "?", hint);
+    duet_status status =
+        dt_recipe_fail(r->err, r->value->at, key, "found %s; allowed: %s%s", dt_yaml_found(r->value, found),
+                       dt_text_ok(&allowed) && allowed.bytes ? allowed.bytes : "?", hint);
     dt_text_release(&allowed);
     return status;
 }
@@ -278,7 +278,8 @@ static duet_status read_option(const reading *r, void *config)
     case DT_OPTION_CHOICE: return read_choice(r, field);
     case DT_OPTION_TEXT: return read_text(r, field);
     case DT_OPTION_REAL:
-        if (!is_plain(v) || !parse_real(v->text, &real) || !(real >= o->min && real <= o->max)) return fail_value(r, "");
+        if (!is_plain(v) || !parse_real(v->text, &real) || !(real >= o->min && real <= o->max))
+            return fail_value(r, "");
         *(double *)field = real;
         return DUET_OK;
     case DT_OPTION_BOOL:
@@ -292,7 +293,8 @@ static duet_status read_option(const reading *r, void *config)
 /* ---- unknown keys --------------------------------------------------------------------------------------------- */
 
 /* Every key that section s may have: options of the groups, then sections inside it. */
-static size_t list_keys(const dt_section *s, const dt_option_group *groups, size_t n_groups, const char *keys[MAX_NAMES])
+static size_t list_keys(const dt_section *s, const dt_option_group *groups, size_t n_groups,
+                        const char *keys[MAX_NAMES])
 {
     size_t n = 0;
     for (size_t g = 0; g < n_groups; g++)
@@ -301,15 +303,16 @@ static size_t list_keys(const dt_section *s, const dt_option_group *groups, size
     size_t prefix = strlen(s->path);
     for (size_t i = 0; dt_section_at(i) && n < MAX_NAMES; i++) {
         const char *path = dt_section_at(i)->path, *child = path + prefix + (prefix > 0);
-        bool inside = strncmp(path, s->path, prefix) == 0 && strlen(path) > prefix && (prefix == 0 || path[prefix] == '.');
+        bool inside =
+            strncmp(path, s->path, prefix) == 0 && strlen(path) > prefix && (prefix == 0 || path[prefix] == '.');
         if (inside && !strchr(child, '.')) keys[n++] = child;
     }
     if (prefix == 0 && n < MAX_NAMES) keys[n++] = "extends";
     return n;
 }
 
-static duet_status check_keys(const dt_section *s, const char *path, const dt_yaml *map, const dt_option_group *groups, size_t n_groups,
-                              duet_error *err)
+static duet_status check_keys(const dt_section *s, const char *path, const dt_yaml *map, const dt_option_group *groups,
+                              size_t n_groups, duet_error *err)
 {
     const char *keys[MAX_NAMES];
     size_t n = list_keys(s, groups, n_groups, keys);
@@ -323,8 +326,9 @@ static duet_status check_keys(const dt_section *s, const char *path, const dt_ya
         snprintf(full, sizeof full, "%s%s%s", path, *path ? "." : "", dt_yaml_found(&key, found));
         dt_text all = {0};
         for (size_t i = 0; i < n; i++) dt_text_append(&all, "%s%s", i ? ", " : "", keys[i]);
-        duet_status status = dt_recipe_fail(err, c->key_at, full, "found an unknown key; allowed here: %s%s",
-                                            dt_text_ok(&all) && all.bytes ? all.bytes : "none", dt_hint(c->key, keys, n, hint));
+        duet_status status =
+            dt_recipe_fail(err, c->key_at, full, "found an unknown key; allowed here: %s%s",
+                           dt_text_ok(&all) && all.bytes ? all.bytes : "none", dt_hint(c->key, keys, n, hint));
         dt_text_release(&all);
         return status;
     }
@@ -355,12 +359,9 @@ duet_status dt_options_read(const dt_section *s, const char *path, const dt_yaml
         for (const dt_option *o = groups[g].options; o && o->key; o++) {
             const dt_yaml *value = dt_yaml_find(map, o->key);
             const reading r = {s, path, o, value, arena, err};
-            if (value)
-                DT_TRY(read_option(&r, groups[g].config));
-            else if (!o->initial)
-                return fail_missing(&r, map ? (map->key ? map->key_at : map->at) : absent_at);
-            else
-                DT_TRY(set_default(o, groups[g].config, arena, err));
+            if (value) DT_TRY(read_option(&r, groups[g].config));
+            else if (!o->initial) return fail_missing(&r, map ? (map->key ? map->key_at : map->at) : absent_at);
+            else DT_TRY(set_default(o, groups[g].config, arena, err));
         }
     }
     return DUET_OK;
@@ -406,7 +407,8 @@ void dt_option_write(const dt_option *o, const void *config, dt_text *out)
         return;
     }
     case DT_OPTION_CHOICE:
-        if (!dt_choice_name(o->choices, (size_t)*(const int *)field, choice)) DT_BUG("%s has no choice %d", o->key, *(const int *)field);
+        if (!dt_choice_name(o->choices, (size_t) * (const int *)field, choice))
+            DT_BUG("%s has no choice %d", o->key, *(const int *)field);
         dt_text_append(out, "%s", choice);
         return;
     case DT_OPTION_INTS: {

@@ -26,20 +26,26 @@ static duet_status read_section(dt_recipe *r, const dt_yaml *root, const char *p
 
 static duet_status read_networks(dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
-    static const char example[] = "a list with one map for each network, such as - {name: student, model: resnet8, role: student}";
+    static const char example[] =
+        "a list with one map for each network, such as - {name: student, model: resnet8, role: student}";
     const dt_section *s = dt_section_find("networks");
     const dt_yaml *list = dt_yaml_find(root, "networks");
     char found[DT_FOUND_BYTES];
     if (!list) return dt_recipe_fail(err, root->at, "networks", "missing; allowed: %s", example);
-    if (list->kind != DT_YAML_LIST) return dt_recipe_fail(err, list->at, "networks", "found %s; allowed: %s", dt_yaml_found(list, found), example);
+    if (list->kind != DT_YAML_LIST)
+        return dt_recipe_fail(err, list->at, "networks", "found %s; allowed: %s", dt_yaml_found(list, found), example);
     if (!list->first) return dt_recipe_fail(err, list->at, "networks", "found an empty list; allowed: %s", example);
 
     for (const dt_yaml *item = list->first; item; item = item->next) {
         char path[32];
         snprintf(path, sizeof path, "networks.%d", r->n_networks);
         if (r->n_networks == DT_MAX_NETWORKS)
-            return dt_recipe_fail(err, item->at, path, "found more networks than the %d that can be trained together", DT_MAX_NETWORKS);
-        if (item->kind != DT_YAML_MAP) return dt_recipe_fail(err, item->at, path, "found %s; allowed: a map such as {name: student, model: resnet8, role: student}", dt_yaml_found(item, found));
+            return dt_recipe_fail(err, item->at, path, "found more networks than the %d that can be trained together",
+                                  DT_MAX_NETWORKS);
+        if (item->kind != DT_YAML_MAP)
+            return dt_recipe_fail(err, item->at, path,
+                                  "found %s; allowed: a map such as {name: student, model: resnet8, role: student}",
+                                  dt_yaml_found(item, found));
 
         dt_recipe_network *n = &r->networks[r->n_networks++];
         const dt_option_group group = {s->options, n};
@@ -84,10 +90,13 @@ static duet_status read_adm(dt_recipe *r, const dt_yaml *root, duet_error *err)
         known = on || strcmp(adm->text, "off") == 0 || strcmp(adm->text, "false") == 0;
     }
     char found[DT_FOUND_BYTES];
-    if (!known) return dt_recipe_fail(err, adm->at, "adm", "found %s; allowed: on, off, or a map of its options", dt_yaml_found(adm, found));
+    if (!known)
+        return dt_recipe_fail(err, adm->at, "adm", "found %s; allowed: on, off, or a map of its options",
+                              dt_yaml_found(adm, found));
 
     const dt_option_group group = {dt_adm_options, &r->adm};
-    DT_TRY(dt_options_read(dt_section_find("adm"), "adm", adm && adm->kind == DT_YAML_MAP ? adm : NULL, root->at, &group, 1, &r->arena, err));
+    DT_TRY(dt_options_read(dt_section_find("adm"), "adm", adm && adm->kind == DT_YAML_MAP ? adm : NULL, root->at,
+                           &group, 1, &r->arena, err));
     r->adm.enabled = on;
     return DUET_OK;
 }
@@ -114,14 +123,16 @@ typedef struct source {
     size_t bytes;
 } source;
 
-static duet_status make(const source *from, const char *const *overrides, size_t n_overrides, dt_recipe **out, duet_error *err)
+static duet_status make(const source *from, const char *const *overrides, size_t n_overrides, dt_recipe **out,
+                        duet_error *err)
 {
     dt_arena trees = {0};
     dt_yaml *root = NULL;
     dt_recipe *r = dt_alloc(1, sizeof *r);
     duet_status status = r ? DUET_OK : fail_memory(err);
     if (!status)
-        status = from->path ? dt_layers_load(from->path, &trees, &root, err) : dt_layers_parse(from->name, from->text, from->bytes, &trees, &root, err);
+        status = from->path ? dt_layers_load(from->path, &trees, &root, err)
+                            : dt_layers_parse(from->name, from->text, from->bytes, &trees, &root, err);
     for (size_t i = 0; i < n_overrides && !status; i++) status = dt_layers_set(root, overrides[i], &trees, err);
     if (!status) status = read_tree(r, root, err);
     dt_arena_release(&trees);
@@ -133,13 +144,14 @@ static duet_status make(const source *from, const char *const *overrides, size_t
     return DUET_OK;
 }
 
-duet_status dt_recipe_load(const char *path, const char *const *overrides, size_t n_overrides, dt_recipe **out, duet_error *err)
+duet_status dt_recipe_load(const char *path, const char *const *overrides, size_t n_overrides, dt_recipe **out,
+                           duet_error *err)
 {
     return make(&(source){.path = path}, overrides, n_overrides, out, err);
 }
 
-duet_status dt_recipe_parse(const char *name, const char *text, size_t bytes, const char *const *overrides, size_t n_overrides,
-                            dt_recipe **out, duet_error *err)
+duet_status dt_recipe_parse(const char *name, const char *text, size_t bytes, const char *const *overrides,
+                            size_t n_overrides, dt_recipe **out, duet_error *err)
 {
     return make(&(source){.name = name, .text = text, .bytes = bytes}, overrides, n_overrides, out, err);
 }

@@ -28,11 +28,11 @@ typedef enum dt_yaml_kind { DT_YAML_EMPTY, DT_YAML_SCALAR, DT_YAML_LIST, DT_YAML
 
 typedef struct dt_yaml {
     dt_yaml_kind kind;
-    bool quoted;              /* a scalar in quotes or a block scalar: text, whatever it looks like */
-    bool selects;             /* a map made from "networks.teacher.x": its keys pick elements of a list */
-    const char *text;         /* of a scalar; printable UTF-8 without line breaks */
+    bool quoted;      /* a scalar in quotes or a block scalar: text, whatever it looks like */
+    bool selects;     /* a map made from "networks.teacher.x": its keys pick elements of a list */
+    const char *text; /* of a scalar; printable UTF-8 without line breaks */
     dt_spot at;
-    const char *key;          /* NULL: not in a map */
+    const char *key; /* NULL: not in a map */
     dt_spot key_at;
     struct dt_yaml *first, *last, *next; /* children; the next sibling */
 } dt_yaml;
@@ -40,7 +40,8 @@ typedef struct dt_yaml {
 /* Reads one document. name: the file, for messages; with positions false it stands alone there. An empty document is an error.
  * Refused, with their place: YAML that is not valid, anchors, aliases, tags, a second document, duplicate keys, keys that
  * are not text, control characters, input that is absurdly large or deep. The tree lives in `arena`. */
-duet_status dt_yaml_parse(const char *name, bool positions, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out, duet_error *err);
+duet_status dt_yaml_parse(const char *name, bool positions, const char *text, size_t bytes, dt_arena *arena,
+                          dt_yaml **out, duet_error *err);
 dt_yaml *dt_yaml_find(const dt_yaml *map, const char *key); /* NULL: none, or not a map */
 void dt_yaml_append(dt_yaml *parent, dt_yaml *child);
 void dt_yaml_remove(dt_yaml *parent, const dt_yaml *child);
@@ -56,7 +57,8 @@ const char *dt_yaml_found(const dt_yaml *node, char to[DT_FOUND_BYTES]);
 /* The tree of a file with everything it extends. */
 duet_status dt_layers_load(const char *path, dt_arena *arena, dt_yaml **out, duet_error *err);
 /* The tree of text; `extends` is refused. */
-duet_status dt_layers_parse(const char *name, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out, duet_error *err);
+duet_status dt_layers_parse(const char *name, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out,
+                            duet_error *err);
 /* Merges "key.path=value" into root. */
 duet_status dt_layers_set(dt_yaml *root, const char *override, dt_arena *arena, duet_error *err);
 
@@ -64,10 +66,10 @@ duet_status dt_layers_set(dt_yaml *root, const char *override, dt_arena *arena, 
 
 /* One map of the recipe. The top of the file is the section "". */
 typedef struct dt_section {
-    const char *path;          /* "train.schedule" */
-    const char *help;          /* one line */
-    const char *note;          /* more for the documentation, or NULL */
-    const dt_option *options;  /* those that do not depend on a name; may be NULL */
+    const char *path;         /* "train.schedule" */
+    const char *help;         /* one line */
+    const char *note;         /* more for the documentation, or NULL */
+    const dt_option *options; /* those that do not depend on a name; may be NULL */
 } dt_section;
 
 const dt_section *dt_section_at(size_t i);           /* in the order in which a recipe is written; NULL past the end */

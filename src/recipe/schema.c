@@ -40,10 +40,8 @@ static void set_text(json_t *schema, const dt_section *s, const dt_option *o)
     const char *name = NULL;
     for (size_t i = 0; (name = dt_section_name_at(s, o->key, i)); i++) json_array_append_new(names, json_string(name));
     set(schema, "type", json_string("string"));
-    if (json_array_size(names) > 0)
-        set(schema, "enum", names);
-    else
-        json_decref(names);
+    if (json_array_size(names) > 0) set(schema, "enum", names);
+    else json_decref(names);
 }
 
 static void set_default(json_t *schema, const dt_option *o)
@@ -162,7 +160,9 @@ void dt_recipe_schema(dt_text *out)
     json_t *properties = json_object_get(root, "properties");
     set(root, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
     set(root, "title", json_string("duet recipe"));
-    set(properties, "extends", json_pack("{s:s, s:s}", "type", "string", "description", "another recipe, relative to this file, whose keys this one adds to and overrides"));
+    set(properties, "extends",
+        json_pack("{s:s, s:s}", "type", "string", "description",
+                  "another recipe, relative to this file, whose keys this one adds to and overrides"));
 
     for (size_t i = 1; dt_section_at(i); i++) {
         const dt_section *s = dt_section_at(i);
@@ -176,10 +176,8 @@ void dt_recipe_schema(dt_text *out)
         set(parent, dot ? dot + 1 : s->path, section_schema(s));
     }
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    if (text)
-        dt_text_append(out, "%s\n", text);
-    else
-        out->failed = true;
+    if (text) dt_text_append(out, "%s\n", text);
+    else out->failed = true;
     free(text);
     json_decref(root);
 }

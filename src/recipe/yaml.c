@@ -60,10 +60,8 @@ dt_yaml *dt_yaml_find(const dt_yaml *map, const char *key)
 void dt_yaml_append(dt_yaml *parent, dt_yaml *child)
 {
     child->next = NULL;
-    if (parent->last)
-        parent->last->next = child;
-    else
-        parent->first = child;
+    if (parent->last) parent->last->next = child;
+    else parent->first = child;
     parent->last = child;
 }
 
@@ -71,10 +69,8 @@ void dt_yaml_remove(dt_yaml *parent, const dt_yaml *child)
 {
     dt_yaml *before = NULL;
     for (dt_yaml *c = parent->first; c && c != child; c = c->next) before = c;
-    if (before)
-        before->next = child->next;
-    else
-        parent->first = child->next;
+    if (before) before->next = child->next;
+    else parent->first = child->next;
     if (parent->last == child) parent->last = before;
 }
 
@@ -111,7 +107,11 @@ dt_spot dt_yaml_place(const dt_yaml *root, const char *path)
 static size_t utf8_character(const unsigned char *s, size_t n, uint32_t *code)
 {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t length = s[0] < 0x80 ? 1 : (s[0] & 0xE0) == 0xC0 ? 2 : (s[0] & 0xF0) == 0xE0 ? 3 : (s[0] & 0xF8) == 0xF0 ? 4 : 0;
+    size_t length = s[0] < 0x80             ? 1
+                    : (s[0] & 0xE0) == 0xC0 ? 2
+                    : (s[0] & 0xF0) == 0xE0 ? 3
+                    : (s[0] & 0xF8) == 0xF0 ? 4
+                                            : 0;
     if (length == 0 || length > n) return 0;
     uint32_t c = length == 1 ? s[0] : s[0] & (0x7Fu >> length);
     for (size_t i = 1; i < length; i++) {
@@ -126,23 +126,27 @@ static size_t utf8_character(const unsigned char *s, size_t n, uint32_t *code)
 /* Control characters, line separators and byte-order marks: they would end up in messages, file names and YAML. */
 static bool is_unprintable(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF || (c >= 0xFFFE && c <= 0xFFFF);
+    return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x2028 || c == 0x2029 || c == 0xFEFF ||
+           (c >= 0xFFFE && c <= 0xFFFF);
 }
 
 /* Are the bytes text? Line breaks and tabs are fine here; scalars are held to more. */
 static duet_status check_bytes(const char *name, bool positions, const char *text, size_t bytes, duet_error *err)
 {
     if (bytes > MAX_BYTES)
-        return dt_fail(err, DUET_RECIPE, "%s: found %zu bytes; a recipe has at most %d. Is this a recipe?", name, bytes, MAX_BYTES);
+        return dt_fail(err, DUET_RECIPE, "%s: found %zu bytes; a recipe has at most %d. Is this a recipe?", name, bytes,
+                       MAX_BYTES);
     dt_spot at = {name, positions ? 1 : 0, 1};
     for (size_t i = 0; i < bytes;) {
         uint32_t c = 0;
         size_t length = utf8_character((const unsigned char *)text + i, bytes - i, &c);
         if (!length)
-            return dt_recipe_fail(err, at, NULL, "found the byte 0x%02x, which is not UTF-8; save the recipe as UTF-8 text",
+            return dt_recipe_fail(err, at, NULL,
+                                  "found the byte 0x%02x, which is not UTF-8; save the recipe as UTF-8 text",
                                   (unsigned)(unsigned char)text[i]);
         if (is_unprintable(c) && c != '\n' && c != '\t' && c != '\r' && !(c == 0xFEFF && i == 0))
-            return dt_recipe_fail(err, at, NULL, "found the control character U+%04X; a recipe is printable text", (unsigned)c);
+            return dt_recipe_fail(err, at, NULL, "found the control character U+%04X; a recipe is printable text",
+                                  (unsigned)c);
         i += length;
         at.column++;
         if (c == '\n') at = (dt_spot){name, at.line + (positions ? 1 : 0), 1};
@@ -183,7 +187,9 @@ static duet_status fail_invalid(const reader *r)
     const struct fy_diag_error *d = fy_diag_errors_iterate(r->diag, &iterator);
     if (!d) return dt_fail(r->err, DUET_RECIPE, "%s: not valid YAML, or memory is out", r->name);
     dt_spot at = {r->name, r->positions && d->line > 0 ? d->line : 0, d->column > 0 ? d->column : 1};
-    return dt_recipe_fail(r->err, at, NULL, "not valid YAML: %s; check indentation (spaces, not tabs), colons, quotes and brackets here", d->msg);
+    return dt_recipe_fail(r->err, at, NULL,
+                          "not valid YAML: %s; check indentation (spaces, not tabs), colons, quotes and brackets here",
+                          d->msg);
 }
 
 /* The next event, to be freed by the caller; NULL after a mistake. */
@@ -222,13 +228,16 @@ static duet_status copy_text(const reader *r, struct fy_token *token, dt_spot at
 {
     char text[MAX_TEXT];
     int gathered = token ? gather_text(token, text) : 0;
-    if (gathered < 0) return dt_recipe_fail(r->err, at, NULL, "found text that cannot be read; allowed: at most %d bytes", MAX_TEXT);
+    if (gathered < 0)
+        return dt_recipe_fail(r->err, at, NULL, "found text that cannot be read; allowed: at most %d bytes", MAX_TEXT);
     size_t n = (size_t)gathered;
     for (size_t i = 0; i < n;) {
         uint32_t c = 0;
         size_t length = utf8_character((const unsigned char *)text + i, n - i, &c);
         if (!length || is_unprintable(c))
-            return dt_recipe_fail(r->err, at, NULL, "found text with a line break, a tab or a control character in it; text in a recipe is one printable line");
+            return dt_recipe_fail(r->err, at, NULL,
+                                  "found text with a line break, a tab or a control character in it; text in a recipe "
+                                  "is one printable line");
         i += length;
     }
     char *copy = dt_arena_alloc(r->arena, n + 1, 1);
@@ -250,8 +259,12 @@ static duet_status check_plain(const reader *r, struct fy_event *e, dt_spot at)
     default: return dt_recipe_fail(r->err, at, NULL, "not valid YAML: found the end where a value was expected");
     }
     if (anchor || e->type == FYET_ALIAS)
-        return dt_recipe_fail(r->err, at, NULL, "found an anchor or alias (& or *); recipes have none: write the value out, put it in quotes, or share it with `extends: OTHER.yaml`");
-    if (tag) return dt_recipe_fail(r->err, at, NULL, "found a tag (!); recipes have none: write the value without it, or put it in quotes");
+        return dt_recipe_fail(r->err, at, NULL,
+                              "found an anchor or alias (& or *); recipes have none: write the value out, put it in "
+                              "quotes, or share it with `extends: OTHER.yaml`");
+    if (tag)
+        return dt_recipe_fail(r->err, at, NULL,
+                              "found a tag (!); recipes have none: write the value without it, or put it in quotes");
     return DUET_OK;
 }
 
@@ -279,7 +292,8 @@ static duet_status read_key(reader *r, struct fy_event *e, const dt_yaml *map, c
     dt_spot at = place_of_event(r, e, map->at);
     duet_status status = check_plain(r, e, at);
     if (!status && e->type != FYET_SCALAR)
-        status = dt_recipe_fail(r->err, at, NULL, "found a %s as a key; a key is a word", e->type == FYET_MAPPING_START ? "map" : "list");
+        status = dt_recipe_fail(r->err, at, NULL, "found a %s as a key; a key is a word",
+                                e->type == FYET_MAPPING_START ? "map" : "list");
     if (!status) status = copy_text(r, e->scalar.value, at, key);
     fy_parser_event_free(r->parser, e);
     if (status) return status;
@@ -288,7 +302,8 @@ static duet_status read_key(reader *r, struct fy_event *e, const dt_yaml *map, c
     *key_at = at;
     if (!twin) return DUET_OK;
     if (!r->positions) return dt_recipe_fail(r->err, at, *key, "found this key twice in one map; keep one");
-    return dt_recipe_fail(r->err, at, *key, "found this key twice in one map, first in line %d; keep one", twin->key_at.line);
+    return dt_recipe_fail(r->err, at, *key, "found this key twice in one map, first in line %d; keep one",
+                          twin->key_at.line);
 }
 
 static duet_status read_map(reader *r, dt_yaml *map)
@@ -325,11 +340,14 @@ static duet_status read_node(reader *r, struct fy_event *e, dt_spot before, dt_y
     if (!status && ++r->n_nodes > MAX_NODES)
         status = dt_recipe_fail(r->err, at, NULL, "found more than %d values; is this a recipe?", MAX_NODES);
     if (!status && r->depth >= MAX_DEPTH)
-        status = dt_recipe_fail(r->err, at, NULL, "found maps or lists more than %d deep; is this a recipe?", MAX_DEPTH);
+        status =
+            dt_recipe_fail(r->err, at, NULL, "found maps or lists more than %d deep; is this a recipe?", MAX_DEPTH);
     if (!status && !(node = dt_arena_alloc(r->arena, 1, sizeof *node))) status = fail_memory(r);
     if (!status) {
         node->at = at;
-        node->kind = type == FYET_MAPPING_START ? DT_YAML_MAP : type == FYET_SEQUENCE_START ? DT_YAML_LIST : DT_YAML_SCALAR;
+        node->kind = type == FYET_MAPPING_START    ? DT_YAML_MAP
+                     : type == FYET_SEQUENCE_START ? DT_YAML_LIST
+                                                   : DT_YAML_SCALAR;
     }
     if (!status && type == FYET_SCALAR) {
         status = copy_text(r, e->scalar.value, at, &node->text);
@@ -358,16 +376,21 @@ static duet_status read_document(reader *r, dt_yaml **out)
         if (!e) return status;
         enum fy_event_type type = e->type;
         dt_spot at = place_of_event(r, e, start);
-        if (type == FYET_STREAM_START || type == FYET_STREAM_END || type == FYET_DOCUMENT_START || type == FYET_DOCUMENT_END) {
+        if (type == FYET_STREAM_START || type == FYET_STREAM_END || type == FYET_DOCUMENT_START ||
+            type == FYET_DOCUMENT_END) {
             fy_parser_event_free(r->parser, e);
             if (type == FYET_STREAM_END) break;
             if (type == FYET_DOCUMENT_START && root)
-                return dt_recipe_fail(r->err, at, NULL, "found a second document (`---`); a recipe is one: put each in its own file");
+                return dt_recipe_fail(r->err, at, NULL,
+                                      "found a second document (`---`); a recipe is one: put each in its own file");
             continue;
         }
         DT_TRY(read_node(r, e, start, &root));
     }
-    if (!root) return dt_recipe_fail(r->err, start, NULL, "found an empty file; a recipe has at least `data`, `networks` and `method` (see `duet help recipe`)");
+    if (!root)
+        return dt_recipe_fail(
+            r->err, start, NULL,
+            "found an empty file; a recipe has at least `data`, `networks` and `method` (see `duet help recipe`)");
     *out = root;
     return DUET_OK;
 }
@@ -377,7 +400,8 @@ static void discard(struct fy_diag *diag, void *user, const char *text, size_t n
     (void)diag, (void)user, (void)text, (void)n;
 }
 
-duet_status dt_yaml_parse(const char *name, bool positions, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out, duet_error *err)
+duet_status dt_yaml_parse(const char *name, bool positions, const char *text, size_t bytes, dt_arena *arena,
+                          dt_yaml **out, duet_error *err)
 {
     DT_TRY(check_bytes(name, positions, text, bytes, err));
     reader r = {.name = dt_arena_strdup(arena, name), .positions = positions, .arena = arena, .err = err};
@@ -391,7 +415,8 @@ duet_status dt_yaml_parse(const char *name, bool positions, const char *text, si
     if (!r.diag) return fail_memory(&r);
     fy_diag_set_collect_errors(r.diag, true);
 
-    const struct fy_parse_cfg cfg = {.flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE | FYPCF_DEFAULT_VERSION_1_2, .diag = r.diag};
+    const struct fy_parse_cfg cfg = {
+        .flags = FYPCF_QUIET | FYPCF_COLLECT_DIAG | FYPCF_JSON_NONE | FYPCF_DEFAULT_VERSION_1_2, .diag = r.diag};
     r.parser = fy_parser_create(&cfg);
     duet_status status = r.parser ? DUET_OK : fail_memory(&r);
     if (!status && fy_parser_set_string(r.parser, bytes ? text : "\n", bytes ? bytes : 1)) status = fail_memory(&r);

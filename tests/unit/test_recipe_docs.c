@@ -27,7 +27,8 @@ static void is_up_to_date(const char *path, void (*make)(dt_text *out))
     bool same = view.n == text.length && memcmp(view.bytes, text.bytes, view.n) == 0;
     dt_view_close(&view);
     dt_text_release(&text);
-    if (!same) fail_msg("%s is not what the option tables say; write it anew with DUET_UPDATE=1 test_recipe_docs", path);
+    if (!same)
+        fail_msg("%s is not what the option tables say; write it anew with DUET_UPDATE=1 test_recipe_docs", path);
 }
 
 static void the_page_is_up_to_date(void **state)
@@ -47,7 +48,8 @@ static json_t *json_at(json_t *root, const char *path)
 {
     char copy[256], *save = NULL;
     snprintf(copy, sizeof copy, "%s", path);
-    for (char *part = strtok_r(copy, ".", &save); part; part = strtok_r(NULL, ".", &save)) root = json_object_get(root, part);
+    for (char *part = strtok_r(copy, ".", &save); part; part = strtok_r(NULL, ".", &save))
+        root = json_object_get(root, part);
     if (!root) fail_msg("the schema has no %s", path);
     return root;
 }
@@ -94,7 +96,8 @@ static void help_names_every_section_and_every_option(void **state)
                 /* folded lines: look for the key and the start of the help instead */
                 char start[24];
                 snprintf(start, sizeof start, "%s", o->help);
-                if (!strstr(all.bytes, o->key) || !strstr(all.bytes, start)) fail_msg("help lacks %s of %s", o->key, dt_method_at(i)->name);
+                if (!strstr(all.bytes, o->key) || !strstr(all.bytes, start))
+                    fail_msg("help lacks %s of %s", o->key, dt_method_at(i)->name);
             }
     dt_text_release(&all);
 
@@ -115,7 +118,8 @@ static void the_example_in_the_help_is_a_good_recipe(void **state)
     assert_non_null(end);
     duet_error err = {0};
     dt_recipe *r = NULL;
-    if (dt_recipe_parse("example", start + 8, (size_t)(end - start - 8), NULL, 0, &r, &err)) fail_msg("%s", err.message);
+    if (dt_recipe_parse("example", start + 8, (size_t)(end - start - 8), NULL, 0, &r, &err))
+        fail_msg("%s", err.message);
     dt_recipe_destroy(r);
     dt_text_release(&page);
 }

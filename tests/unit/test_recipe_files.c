@@ -61,7 +61,8 @@ static void load_fails(const folder *f, const char *path, const char *start, con
     snprintf(want, sizeof want, "%s/%s", f->path, start);
     duet_status status = dt_recipe_load(path, NULL, 0, &r, &err);
     if (status != DUET_RECIPE || strncmp(err.message, want, strlen(want)) != 0 || !strstr(err.message, part))
-        fail_msg("want status recipe and `%s ... %s`, got %s and `%s`", want, part, duet_status_name(status), err.message);
+        fail_msg("want status recipe and `%s ... %s`, got %s and `%s`", want, part, duet_status_name(status),
+                 err.message);
     assert_null(r);
 }
 
@@ -75,10 +76,12 @@ static void maps_are_merged_deep_and_lists_replaced(void **state)
 {
     folder *f = *state;
     make_file(f, "base.yaml", BASE);
-    dt_recipe *r = load(make_file(f, "r.yaml", "extends: base.yaml\n"
-                                               "networks: [{name: x, model: resnet20}, {name: y, model: resnet20}, {name: z, model: resnet8}]\n"
-                                               "method: {temperature: 3}\n"
-                                               "train: {lr: 0.2, schedule: {warmup_epochs: 1}}\n"));
+    dt_recipe *r =
+        load(make_file(f, "r.yaml",
+                       "extends: base.yaml\n"
+                       "networks: [{name: x, model: resnet20}, {name: y, model: resnet20}, {name: z, model: resnet8}]\n"
+                       "method: {temperature: 3}\n"
+                       "train: {lr: 0.2, schedule: {warmup_epochs: 1}}\n"));
     assert_int_equal(r->data.workers, 3);
     assert_int_equal(r->n_networks, 3);
     assert_string_equal(r->networks[2].name, "z");
@@ -125,9 +128,11 @@ static void a_mistake_is_placed_in_the_file_that_makes_it(void **state)
 {
     folder *f = *state;
     make_file(f, "base.yaml", BASE "adm: {alpha: much}\n");
-    load_fails(f, make_file(f, "r.yaml", "extends: base.yaml\ntrain: {epochs: 3}\n"), "base.yaml:5:14: adm.alpha: ", "found much");
+    load_fails(f, make_file(f, "r.yaml", "extends: base.yaml\ntrain: {epochs: 3}\n"),
+               "base.yaml:5:14: adm.alpha: ", "found much");
     make_file(f, "good.yaml", BASE);
-    load_fails(f, make_file(f, "s.yaml", "extends: good.yaml\ntrain: {epochs: none}\n"), "s.yaml:2:17: train.epochs: ", "found none");
+    load_fails(f, make_file(f, "s.yaml", "extends: good.yaml\ntrain: {epochs: none}\n"),
+               "s.yaml:2:17: train.epochs: ", "found none");
 }
 
 static void a_circle_is_refused(void **state)
@@ -178,7 +183,8 @@ static void round_trip(const char *path)
     dt_text first = {0}, second = {0};
     duet_error err = {0};
     dt_recipe_write(r, &first);
-    if (dt_recipe_parse(path, first.bytes, first.length, NULL, 0, &again, &err)) fail_msg("%s, written: %s", path, err.message);
+    if (dt_recipe_parse(path, first.bytes, first.length, NULL, 0, &again, &err))
+        fail_msg("%s, written: %s", path, err.message);
     dt_recipe_write(again, &second);
     if (strcmp(first.bytes, second.bytes) != 0) fail_msg("%s changes when written and read again", path);
     dt_text_release(&first);
@@ -200,7 +206,8 @@ static void walk(const char *path)
         if (e->d_name[0] == '.' || stat(inner, &facts)) continue;
         if (S_ISDIR(facts.st_mode)) walk(inner);
         /* common.yaml is there to be extended and has no networks. */
-        else if (n > 5 && strcmp(e->d_name + n - 5, ".yaml") == 0 && strcmp(e->d_name, "common.yaml") != 0) round_trip(inner);
+        else if (n > 5 && strcmp(e->d_name + n - 5, ".yaml") == 0 && strcmp(e->d_name, "common.yaml") != 0)
+            round_trip(inner);
     }
     closedir(d);
 }

@@ -124,10 +124,15 @@ static void views_follow_the_method_unless_given(void **state)
 static void numbers_are_read_exactly(void **state)
 {
     (void)state;
-    static const struct { const char *text; double value; } cases[] = {
-        {"train.lr=5e-4", 5e-4}, {"train.lr=0.1", 0.1}, {"train.lr=1", 1},     {"train.lr=.25", 0.25}, {"train.lr=2.", 2},
-        {"train.lr=+1", 1},      {"train.lr=-0", 0},    {"train.lr=1E+1", 10}, {"train.lr=1e-400", 0},
-        {"train.lr=0.1000000000000000055511151231257827", 0.1},
+    static const struct {
+        const char *text;
+        double value;
+    } cases[] = {
+        {"train.lr=5e-4", 5e-4}, {"train.lr=0.1", 0.1},
+        {"train.lr=1", 1},       {"train.lr=.25", 0.25},
+        {"train.lr=2.", 2},      {"train.lr=+1", 1},
+        {"train.lr=-0", 0},      {"train.lr=1E+1", 10},
+        {"train.lr=1e-400", 0},  {"train.lr=0.1000000000000000055511151231257827", 0.1},
     };
     for (size_t i = 0; i < DT_COUNT(cases); i++) {
         dt_recipe *r = parse_set(GOOD, cases[i].text);
@@ -155,9 +160,17 @@ static void the_locale_does_not_decide_what_a_point_is(void **state)
 static void adm_is_on_with_a_map_or_the_word_on(void **state)
 {
     (void)state;
-    static const struct { const char *text; bool on; } cases[] = {
-        {GOOD, false}, {GOOD "adm: on\n", true}, {GOOD "adm: true\n", true}, {GOOD "adm: off\n", false},
-        {GOOD "adm: false\n", false}, {GOOD "adm: {}\n", true}, {GOOD "adm: {alpha: 0.5}\n", true},
+    static const struct {
+        const char *text;
+        bool on;
+    } cases[] = {
+        {GOOD, false},
+        {GOOD "adm: on\n", true},
+        {GOOD "adm: true\n", true},
+        {GOOD "adm: off\n", false},
+        {GOOD "adm: false\n", false},
+        {GOOD "adm: {}\n", true},
+        {GOOD "adm: {alpha: 0.5}\n", true},
     };
     for (size_t i = 0; i < DT_COUNT(cases); i++) {
         dt_recipe *r = parse_plain(cases[i].text);
@@ -178,7 +191,8 @@ static void adm_is_on_with_a_map_or_the_word_on(void **state)
 static void overrides_reach_networks_by_position_and_by_name(void **state)
 {
     (void)state;
-    const char *const set[] = {"networks.0.model=resnet56", "networks.student.model=resnet32", "networks.student.init=w.safetensors", "networks.0.lr_scale=0.5"};
+    const char *const set[] = {"networks.0.model=resnet56", "networks.student.model=resnet32",
+                               "networks.student.init=w.safetensors", "networks.0.lr_scale=0.5"};
     dt_recipe *r = parse(GOOD, set, 4);
     assert_string_equal(r->networks[0].model, "resnet56");
     assert_real(r->networks[0].lr_scale, 0.5);
@@ -207,7 +221,8 @@ static void later_overrides_win_and_maps_are_merged(void **state)
 static void another_method_drops_the_options_of_the_old_one(void **state)
 {
     (void)state;
-    static const char text[] = "data: {name: shapes}\nnetworks: [{name: a, model: resnet8}, {name: b, model: resnet8}]\nmethod: {name: dml, peers: sum}\n";
+    static const char text[] = "data: {name: shapes}\nnetworks: [{name: a, model: resnet8}, {name: b, model: "
+                               "resnet8}]\nmethod: {name: dml, peers: sum}\n";
     dt_recipe *r = parse_set(text, "method.name=kdcl");
     assert_string_equal(r->method->name, "kdcl");
     dt_recipe_destroy(r);
@@ -238,10 +253,28 @@ static void written_text_reads_back_to_itself(void **state)
 {
     (void)state;
     static const char *const sets[] = {
-        "adm=on", "adm.tau=0.30000000000000004", "train.lr=0.1", "train.weight_decay=1e-300", "train.seed=9007199254740991", "data.path='a: b #c'",
-        "data.path=\"off\"", "data.path=\"\\\"\\\\\"", "data.path=\xe2\x82\xac", "data.path='-1'", "data.path=/abs/path_1.tar.gz", "method.name=kdcl", "method.name=switokd",
-        "method={name: kdcl, target: mean}", "train.schedule.milestones=[]", "train.schedule.milestones=[1, 1, 240]", "train.epochs=1", "networks.0.init=a b.safetensors",
-        "networks.1.lr_scale=0.333", "train.schedule={name: cosine, warmup_epochs: 2.5}", "data.augment=none", "data.shuffle=false",
+        "adm=on",
+        "adm.tau=0.30000000000000004",
+        "train.lr=0.1",
+        "train.weight_decay=1e-300",
+        "train.seed=9007199254740991",
+        "data.path='a: b #c'",
+        "data.path=\"off\"",
+        "data.path=\"\\\"\\\\\"",
+        "data.path=\xe2\x82\xac",
+        "data.path='-1'",
+        "data.path=/abs/path_1.tar.gz",
+        "method.name=kdcl",
+        "method.name=switokd",
+        "method={name: kdcl, target: mean}",
+        "train.schedule.milestones=[]",
+        "train.schedule.milestones=[1, 1, 240]",
+        "train.epochs=1",
+        "networks.0.init=a b.safetensors",
+        "networks.1.lr_scale=0.333",
+        "train.schedule={name: cosine, warmup_epochs: 2.5}",
+        "data.augment=none",
+        "data.shuffle=false",
     };
     for (size_t i = 0; i < DT_COUNT(sets); i++) {
         dt_recipe *r = parse_set(GOOD, sets[i]);
@@ -276,7 +309,8 @@ static void memory_that_runs_out_is_an_error_and_no_leak(void **state)
         dt_alloc_fail_at(k + 1);
         status = dt_recipe_parse("r.yaml", text, strlen(text), set, 1, &r, &err);
         dt_alloc_fail_at(0);
-        if (status && status != DUET_MEMORY) fail_msg("allocation %ld: status %s: %s", k + 1, duet_status_name(status), err.message);
+        if (status && status != DUET_MEMORY)
+            fail_msg("allocation %ld: status %s: %s", k + 1, duet_status_name(status), err.message);
         if (status) assert_null(r);
         dt_recipe_destroy(r);
     }
