@@ -41,6 +41,15 @@ static dt_node make(dt_graph *g, dt_kind kind, int n_in, const dt_node *in, dt_a
     return dt_node_make(g, kind, in, n_in, a, s, DT_REAL);
 }
 
+/* The same, called like the layer whose gradient it is: for plans and messages. */
+static dt_node make_of(dt_graph *g, const dt_graph_node *layer, dt_kind kind, int n_in, const dt_node *in, dt_shape s)
+{
+    const char *name = layer->name;
+    const dt_node x = make(g, kind, n_in, in, layer->a, s);
+    if (x != DT_NONE) g->nodes[x].name = name;
+    return x;
+}
+
 #define NODES(...) ((const dt_node[]){__VA_ARGS__})
 
 /* ---- one function per group of operations; y is the node (a copy), dy its gradient ------------------------- */
@@ -49,8 +58,8 @@ static void of_conv(tape *t, const dt_graph_node *y, dt_node dy)
 {
     dt_graph *g = t->g;
     const dt_node x = y->in[0], weight = y->in[1], bias = y->in[2];
-    if (wants(t, x)) give(t, x, make(g, DT_OP_CONV_GRAD_INPUT, 2, NODES(dy, weight), y->a, dt_shape_of(g, x)));
-    if (wants(t, weight)) give(t, weight, make(g, DT_OP_CONV_GRAD_WEIGHT, 2, NODES(dy, x), y->a, dt_shape_of(g, weight)));
+    if (wants(t, x)) give(t, x, make_of(g, y, DT_OP_CONV_GRAD_INPUT, 2, NODES(dy, weight), dt_shape_of(g, x)));
+    if (wants(t, weight)) give(t, weight, make_of(g, y, DT_OP_CONV_GRAD_WEIGHT, 2, NODES(dy, x), dt_shape_of(g, weight)));
     if (wants(t, bias)) give(t, bias, dt_sum(g, dy, DT_AXIS_N | DT_AXES_HW));
 }
 
@@ -79,10 +88,10 @@ static void of_batch_norm(tape *t, const dt_graph_node *y, dt_node dy)
     const bool frozen = g->nodes[stats].kind == DT_OP_BN_FROZEN;
     dt_node sums = DT_NONE;
     if (!frozen || wants(t, weight) || wants(t, bias))
-        sums = make(g, DT_OP_BN_GRAD_STATS, 3, NODES(dy, x, stats), y->a, dt_shape_of(g, stats));
+        sums = make_of(g, y, DT_OP_BN_GRAD_STATS, 3, NODES(dy, x, stats), dt_shape_of(g, stats));
     if (wants(t, x)) {
-        if (frozen) give(t, x, make(g, DT_OP_BN_GRAD_FROZEN, 3, NODES(dy, stats, weight), y->a, dt_shape_of(g, x)));
-        else give(t, x, make(g, DT_OP_BN_GRAD_INPUT, 5, NODES(dy, x, stats, weight, sums), y->a, dt_shape_of(g, x)));
+        if (frozen) give(t, x, make_of(g, y, DT_OP_BN_GRAD_FROZEN, 3, NODES(dy, stats, weight), dt_shape_of(g, x)));
+        else give(t, x, make_of(g, y, DT_OP_BN_GRAD_INPUT, 5, NODES(dy, x, stats, weight, sums), dt_shape_of(g, x)));
     }
     for (int64_t row = 0; row < 2; row++) {
         const dt_node to = row == 0 ? bias : weight;

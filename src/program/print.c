@@ -68,8 +68,9 @@ static void print_entry(const dt_program *p, size_t i, dt_text *out)
 
 static void print_segments(const dt_program *p, dt_text *out)
 {
+    const bool choice = p->segment[1] != p->n_entries; /* does anything belong to a variant? */
     for (int s = 0; s < p->n_segments; s++) {
-        if (p->n_segments > 1) dt_text_append(out, s == 0 ? "common part:\n" : "variant %d:\n", s - 1);
+        if (choice) dt_text_append(out, s == 0 ? "common part:\n" : "variant %d:\n", s - 1);
         for (size_t i = p->segment[s]; i < p->segment[s + 1]; i++) print_entry(p, i, out);
     }
 }
