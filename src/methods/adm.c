@@ -305,9 +305,10 @@ static duet_status check_view(const dt_adm_config *c, duet_error *err)
                        "add `stage: features`, or choose view: channel or attention", view, stage);
     }
     if (c->consensus == CONSENSUS_MODULATE || c->divergence == DIVERGENCE_MODULATE) {
-        return dt_fail(err, DUET_RECIPE, "adm: %s: modulate answers with the network's classifier, which reads the last map only, not stage: %s: "
-                       "add `stage: features`, or `%s`", c->consensus == CONSENSUS_MODULATE ? "consensus" : "divergence", stage,
-                       c->consensus == CONSENSUS_MODULATE ? "consensus: align" : "divergence: repel");
+        const bool consensus = c->consensus == CONSENSUS_MODULATE;
+        return dt_fail(err, DUET_RECIPE, "adm: %s: modulate answers with the network's classifier, which reads the last map only, "
+                       "not stage: %s: add `stage: features`, or `%s`", consensus ? "consensus" : "divergence", stage,
+                       consensus ? "consensus: align" : "divergence: repel");
     }
     return DUET_OK;
 }
@@ -317,8 +318,9 @@ duet_status dt_adm_check(const dt_peers *peers, const dt_adm_config *c, duet_err
     if (!c->enabled) return DUET_OK;
     const int teachers = dt_count_role(peers, DT_ROLE_TEACHER), students = dt_count_role(peers, DT_ROLE_STUDENT);
     if (!teachers || !students) {
-        return dt_fail(err, DUET_RECIPE, "adm needs a teacher and a student, found %d and %d among %d networks: add `role: %s` to one of them under `networks:`%s",
-                       teachers, students, peers->n, teachers ? "student" : "teacher", teachers || students ? "" : " and `role: student` to another");
+        return dt_fail(err, DUET_RECIPE, "adm needs a teacher and a student, found %d and %d among %d networks: add `role: %s` to one "
+                       "of them under `networks:`%s", teachers, students, peers->n, teachers ? "student" : "teacher",
+                       teachers || students ? "" : " and `role: student` to another");
     }
     return check_view(c, err);
 }
@@ -332,12 +334,15 @@ static duet_status check_maps(const adm *a, int teacher, int student, duet_error
     for (int k = 0; k < 2; k++) {
         const dt_peer *p = &a->peers->at[both[k]];
         dt_node map = map_at(&p->built, a->c->stage);
-        if (map == DT_NONE) return dt_fail(err, DUET_RECIPE, "adm: network '%s' has no stage: %s: add `stage: features`, which every network has", p->name, stage);
+        if (map == DT_NONE) {
+            return dt_fail(err, DUET_RECIPE, "adm: network '%s' has no stage: %s: add `stage: features`, which every network has",
+                           p->name, stage);
+        }
         channels[k] = dt_shape_of(a->g, map).c;
     }
     if (a->c->view != VIEW_CHANNEL || channels[0] == channels[1]) return DUET_OK;
-    return dt_fail(err, DUET_RECIPE, "adm: view: channel compares maps channel by channel, and at %s '%s' has %zu channels and '%s' has %zu: "
-                   "add `view: class`, which fits any pair, or choose networks of equal width",
+    return dt_fail(err, DUET_RECIPE, "adm: view: channel compares maps channel by channel, and at %s '%s' has %zu channels and '%s' "
+                   "has %zu: add `view: class`, which fits any pair, or choose networks of equal width",
                    stage, a->peers->at[teacher].name, channels[0], a->peers->at[student].name, channels[1]);
 }
 
@@ -356,9 +361,11 @@ duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *
     if (!c->enabled) return DUET_OK;
     DT_TRY(dt_adm_check(peers, c, err));
     DT_TRY(dt_graph_check(g, err));
-    adm a = {.g = g, .peers = peers, .c = c, .out = losses, .similarity = DT_NONE, .foreground_c = DT_NONE, .foreground_d = DT_NONE};
+    adm a = {.g = g, .peers = peers, .c = c, .out = losses,
+             .similarity = DT_NONE, .foreground_c = DT_NONE, .foreground_d = DT_NONE};
     int teachers[DT_MAX_NETWORKS], students[DT_MAX_NETWORKS];
-    const int n_teachers = with_role(peers, DT_ROLE_TEACHER, teachers), n_students = with_role(peers, DT_ROLE_STUDENT, students);
+    const int n_teachers = with_role(peers, DT_ROLE_TEACHER, teachers);
+    const int n_students = with_role(peers, DT_ROLE_STUDENT, students);
     for (int i = 0; i < n_teachers; i++)
         for (int j = 0; j < n_students; j++) DT_TRY(check_maps(&a, teachers[i], students[j], err));
 
@@ -404,4 +411,5 @@ const dt_option dt_adm_options[] = {
     {0},
 };
 const char dt_adm_help[] = "students trust the places where they agree with a teacher, teachers work on those where they differ";
-const char dt_adm_source[] = "Chen, Zhao, Ge, Chen, Song, Liang, ICML 2025, arXiv:2503.06685; equations re-derived from its public description";
+const char dt_adm_source[] =
+    "Chen, Zhao, Ge, Chen, Song, Liang, ICML 2025, arXiv:2503.06685; equations re-derived from its public description";

@@ -21,17 +21,22 @@ static duet_status check(const dt_peers *peers, const void *config, size_t valid
     (void)config, (void)validation_images;
     const int teachers = dt_count_role(peers, DT_ROLE_TEACHER);
     if (teachers != 1) {
-        return dt_fail(err, DUET_RECIPE, "method kd: one network must be the teacher, found %d: add `role: teacher` to %s and `role: student` to the others",
-                       teachers, teachers ? "only one of them" : "one network");
+        return dt_fail(err, DUET_RECIPE, "method kd: one network must be the teacher, found %d: add `role: teacher` to %s "
+                       "and `role: student` to the others", teachers, teachers ? "only one of them" : "one network");
     }
     for (int i = 0; i < peers->n; i++) {
         const dt_peer *p = &peers->at[i];
-        if (p->role == DT_ROLE_PEER) return dt_fail(err, DUET_RECIPE, "method kd: network '%s' is neither teacher nor student: add `role: student` to it", p->name);
-        if (p->role == DT_ROLE_TEACHER && !p->frozen) {
-            return dt_fail(err, DUET_RECIPE, "method kd: the teacher '%s' must stand still: add `frozen: true` to it, with `init:` and the file of its weights "
-                           "(to train both at once, choose method dml)", p->name);
+        if (p->role == DT_ROLE_PEER) {
+            return dt_fail(err, DUET_RECIPE, "method kd: network '%s' is neither teacher nor student: add `role: student` to it",
+                           p->name);
         }
-        if (p->role == DT_ROLE_STUDENT && p->frozen) return dt_fail(err, DUET_RECIPE, "method kd: the student '%s' is frozen: remove `frozen: true` from it", p->name);
+        if (p->role == DT_ROLE_TEACHER && !p->frozen) {
+            return dt_fail(err, DUET_RECIPE, "method kd: the teacher '%s' must stand still: add `frozen: true` to it, with `init:` "
+                           "and the file of its weights (to train both at once, choose method dml)", p->name);
+        }
+        if (p->role == DT_ROLE_STUDENT && p->frozen) {
+            return dt_fail(err, DUET_RECIPE, "method kd: the student '%s' is frozen: remove `frozen: true` from it", p->name);
+        }
     }
     return DUET_OK;
 }

@@ -161,7 +161,8 @@ static duet_status refresh(const float *const *logits, const int32_t *labels, si
     double *r = dt_alloc((size_t)networks * classes, sizeof *r);
     if (!r) return dt_fail(err, DUET_MEMORY, "no memory for %d x %zu residuals", networks, classes);
     for (size_t image = 0; image < n; image++) {
-        for (int i = 0; i < networks; i++) residual(logits[i] + image * classes, classes, (size_t)labels[image], r + (size_t)i * classes);
+        for (int i = 0; i < networks; i++)
+            residual(logits[i] + image * classes, classes, (size_t)labels[image], r + (size_t)i * classes);
         for (int i = 0; i < networks; i++)
             for (int j = 0; j < networks; j++)
                 for (size_t k = 0; k < classes; k++) c[i][j] += r[(size_t)i * classes + k] * r[(size_t)j * classes + k] / (double)n;
@@ -170,7 +171,8 @@ static duet_status refresh(const float *const *logits, const int32_t *labels, si
     for (int i = 0; i < networks; i++) c[i][i] += ridge;
     solve_for_ones(c, networks, w);
     for (int i = 0; i < networks; i++) sum += w[i] = w[i] < 0 ? 0 : w[i];
-    if (!(sum > 0) || !isfinite(sum)) return dt_fail(err, DUET_NUMERIC, "kdcl: predictions on the held-out images are not finite; lower train.lr");
+    if (!(sum > 0) || !isfinite(sum))
+        return dt_fail(err, DUET_NUMERIC, "kdcl: predictions on the held-out images are not finite; lower train.lr");
     for (int i = 0; i < networks; i++) values[i] = (float)(w[i] / sum);
     return DUET_OK;
 }
@@ -180,8 +182,8 @@ static duet_status check(const dt_peers *peers, const void *config, size_t valid
     (void)peers;
     const kdcl_config *c = config;
     if (c->target == TARGET_GENERAL && validation_images == 0) {
-        return dt_fail(err, DUET_RECIPE, "method kdcl: target: general weighs the networks by their errors on held-out training images, and there are none: "
-                       "add `validation: 1000` to `data:`, or choose another target");
+        return dt_fail(err, DUET_RECIPE, "method kdcl: target: general weighs the networks by their errors on held-out training "
+                       "images, and there are none: add `validation: 1000` to `data:`, or choose another target");
     }
     return DUET_OK;
 }
@@ -189,7 +191,8 @@ static duet_status check(const dt_peers *peers, const void *config, size_t valid
 static const dt_option options[] = {
     /* key             type              field                                initial     min   max   choices, help */
     {"target",        DT_OPTION_CHOICE, offsetof(kdcl_config, target),        "minlogit", 0,    0,    "naive|linear|minlogit|general|mean",
-     "what all imitate: per sample the best network, the best convex combination, per class the smallest logit, probabilities weighted on held-out images, the mean of logits"},
+     "what all imitate: per sample the best network, the batch's best convex combination, per class the smallest logit, "
+     "probabilities weighted by errors on held-out images, the mean of logits"},
     {"temperature",   DT_OPTION_REAL,   offsetof(kdcl_config, temperature),   "2",        0.01, 1000, NULL, "softens target and prediction; the term is multiplied by its square"},
     {"weight",        DT_OPTION_REAL,   offsetof(kdcl_config, weight),        "1",        0,    1000, NULL, "weight of imitating the target"},
     {"warmup_epochs", DT_OPTION_REAL,   offsetof(kdcl_config, warmup_epochs), "0",        0,    1e6,  NULL, "the weight grows linearly over so many epochs"},

@@ -47,7 +47,7 @@ typedef struct dt_losses {
 } dt_losses;
 
 typedef struct dt_method {
-    const char *name, *help, *source;
+    const char *name, *help, *source; /* source: the paper, or NULL */
     int min_networks, max_networks;
     size_t config_bytes;
     const dt_option *options; /* ends with a zero row */

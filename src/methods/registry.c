@@ -50,18 +50,21 @@ int dt_count_role(const dt_peers *peers, dt_role role)
     return n;
 }
 
-duet_status dt_method_check(const dt_method *m, const dt_peers *peers, const void *config, size_t validation_images, duet_error *err)
+duet_status dt_method_check(const dt_method *m, const dt_peers *peers, const void *config, size_t validation_images,
+                            duet_error *err)
 {
     if (peers->n < m->min_networks || peers->n > m->max_networks) {
         char wanted[48];
         if (m->max_networks >= DT_MAX_NETWORKS) snprintf(wanted, sizeof wanted, "%d or more", m->min_networks);
         else snprintf(wanted, sizeof wanted, "%d to %d", m->min_networks, m->max_networks);
-        return dt_fail(err, DUET_RECIPE, "method %s needs %s networks, found %d: %s an entry under `networks:`, or choose another method",
-                       m->name, wanted, peers->n, peers->n < m->min_networks ? "add" : "remove");
+        return dt_fail(err, DUET_RECIPE, "method %s needs %s networks, found %d: %s an entry under `networks:`, or choose another "
+                       "method", m->name, wanted, peers->n, peers->n < m->min_networks ? "add" : "remove");
     }
     int frozen = 0;
     for (int i = 0; i < peers->n; i++) frozen += peers->at[i].frozen;
-    if (frozen == peers->n) return dt_fail(err, DUET_RECIPE, "every network is frozen, so that nothing would be trained: take `frozen: true` from one of them");
+    if (frozen == peers->n) {
+        return dt_fail(err, DUET_RECIPE, "every network is frozen, so that nothing would be trained: take `frozen: true` from one of them");
+    }
     return m->check ? m->check(peers, config, validation_images, err) : DUET_OK;
 }
 

@@ -37,7 +37,8 @@ static int pairs_of(const dt_peers *peers, pair *pairs)
     int n = 0;
     for (int t = 0; t < peers->n; t++)
         for (int s = 0; s < peers->n; s++)
-            if (peers->at[t].role == DT_ROLE_TEACHER && peers->at[s].role == DT_ROLE_STUDENT && n < MAX_PAIRS) pairs[n++] = (pair){t, s};
+            if (peers->at[t].role == DT_ROLE_TEACHER && peers->at[s].role == DT_ROLE_STUDENT && n < MAX_PAIRS)
+                pairs[n++] = (pair){t, s};
     return n;
 }
 
@@ -153,12 +154,14 @@ static duet_status check(const dt_peers *peers, const void *config, size_t valid
     (void)config, (void)validation_images;
     const int teachers = dt_count_role(peers, DT_ROLE_TEACHER), students = dt_count_role(peers, DT_ROLE_STUDENT);
     if (!teachers || !students || teachers + students != peers->n) {
-        return dt_fail(err, DUET_RECIPE, "method switokd: every network must be a teacher or a student, with at least one of each; found %d and %d among %d "
-                       "networks: add `role: teacher` or `role: student` to each", teachers, students, peers->n);
+        return dt_fail(err, DUET_RECIPE, "method switokd: every network must be a teacher or a student, with at least one of each; "
+                       "found %d and %d among %d networks: add `role: teacher` or `role: student` to each",
+                       teachers, students, peers->n);
     }
     for (int i = 0; i < peers->n; i++) {
-        if (peers->at[i].frozen) return dt_fail(err, DUET_RECIPE, "method switokd: network '%s' is frozen, and the method itself decides when a teacher waits: "
-                                                "remove `frozen: true`, or choose method kd", peers->at[i].name);
+        if (!peers->at[i].frozen) continue;
+        return dt_fail(err, DUET_RECIPE, "method switokd: network '%s' is frozen, and the method itself decides when a teacher waits: "
+                       "remove `frozen: true`, or choose method kd", peers->at[i].name);
     }
     return DUET_OK;
 }

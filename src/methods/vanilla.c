@@ -14,7 +14,6 @@ static const dt_option options[] = {{0}};
 const dt_method dt_method_vanilla = {
     .name = "vanilla",
     .help = "each network alone, in one run: the baseline",
-    .source = "none",
     .min_networks = 1,
     .max_networks = DT_MAX_NETWORKS,
     .options = options,

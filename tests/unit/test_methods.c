@@ -483,7 +483,7 @@ static void every_method_explains_itself_and_its_options(void **state)
         assert_non_null(m);
         assert_string_equal(m->name, names[i]);
         assert_ptr_equal(dt_method_find(names[i], NULL), m);
-        assert_true(m->help && m->source && m->min_networks >= 1 && m->max_networks <= DT_MAX_NETWORKS);
+        assert_true(m->help && m->min_networks >= 1 && m->max_networks <= DT_MAX_NETWORKS);
         check_table(m->name, m->options, m->config_bytes);
     }
     assert_null(dt_method_at(DT_COUNT(names)));
