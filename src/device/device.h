@@ -16,7 +16,7 @@ typedef struct dt_op {
     int n_in, n_out;
     dt_shape in[DT_MAX_INPUTS]; /* n = 0 for an absent optional input */
     dt_type in_type[DT_MAX_INPUTS];
-    dt_shape out[2];            /* n_out of them */
+    dt_shape out[2];            /* n_out of them; the second of BN_STATS and BN_GRAD_STATS is there with a.bn.emit only */
 } dt_op;
 
 /* What the kernel of DT_OP_SGD works on: the flat blocks of one network; the train loop changes lr between runs. */
@@ -80,7 +80,8 @@ void dt_op_describe(const dt_graph *g, dt_node x, dt_op *out);
 /* May output 0 use the memory of input i (same size, dying there)? True for element-wise kernels that read each element
  * before they write it. Every device keeps this promise. */
 bool dt_op_in_place(dt_kind kind, int input);
-/* Multiply-adds of an operation, padding counted, and the bytes it must move at least: for plans and floors. */
+/* Multiply-adds of an operation, padding counted, and the bytes it must move at least, in float32: for plans and floors. SGD
+ * counts 0 bytes here, its blocks are not among its shapes. */
 double dt_op_macs(const dt_op *op);
 double dt_op_bytes(const dt_op *op);
 

@@ -59,8 +59,9 @@ void op_layout_make(const dt_op *op, dt_precision precision, int in_place, op_la
 void op_case_fill(const op_case *k, const op_layout *l, uint8_t *block);
 /* Values of one input of the case, as floats (labels: whole numbers): count of its shape. */
 void op_case_values(const op_case *k, int input, float *to);
-/* Runs the kernel of `op` on block, which travels to the device and back. */
-duet_status op_run(dt_device *d, const dt_op *op, const op_layout *l, uint8_t *block, dt_kernel *facts, duet_error *err);
+/* Runs the kernel of `op` on block, which travels to the device and back. The scratch memory, whose contents are undefined,
+ * starts with this byte everywhere: with 0xFF all not-a-number. */
+duet_status op_run(dt_device *d, const dt_op *op, const op_layout *l, uint8_t *block, int scratch_byte, duet_error *err);
 /* The first byte outside all tensors that is not as op_case_fill left it, or 0. */
 size_t op_canary_broken(const dt_op *op, const op_layout *l, const uint8_t *block);
 /* Bytes of a tensor of this shape and type. */

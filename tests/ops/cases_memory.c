@@ -177,13 +177,12 @@ void op_case_fill(const op_case *k, const op_layout *l, uint8_t *block)
 
 /* ---- a run --------------------------------------------------------------------------------------------------- */
 
-duet_status op_run(dt_device *d, const dt_op *op, const op_layout *l, uint8_t *block, dt_kernel *facts, duet_error *err)
+duet_status op_run(dt_device *d, const dt_op *op, const op_layout *l, uint8_t *block, int scratch_byte, duet_error *err)
 {
     dt_kernel kernel = {0};
     uint8_t *there = NULL, *scratch = NULL;
     duet_status st = d->api->kernel(d, op, &kernel, err);
     if (st) return st;
-    if (facts) *facts = kernel;
     st = d->api->slab(d, l->bytes, (void **)&there, err);
     if (st) goto done;
     st = d->api->slab(d, kernel.scratch_bytes + 1, (void **)&scratch, err);
@@ -193,7 +192,7 @@ duet_status op_run(dt_device *d, const dt_op *op, const op_layout *l, uint8_t *b
     for (int i = 0; i < op->n_in; i++) in[i] = op->in[i].n ? there + l->in[i] : NULL;
     for (int i = 0; i < op->n_out; i++) out[i] = there + l->out[i];
     d->api->upload(d, there, block, l->bytes);
-    memset(scratch, 0xFF, kernel.scratch_bytes); /* undefined: all not-a-number */
+    memset(scratch, scratch_byte, kernel.scratch_bytes);
     if (kernel.run(kernel.state, in, out, scratch)) st = dt_fail(err, DUET_DEVICE, "the kernel failed");
     d->api->download(d, block, there, l->bytes);
 done:

@@ -36,6 +36,7 @@ typedef struct subject {
     unsigned differentiable; /* bit i: input i */
     const float *values[DT_MAX_INPUTS];
     uint64_t seed;
+    bool quiet; /* a difference is expected: no line about it */
 } subject;
 
 typedef struct trial {
@@ -163,6 +164,7 @@ static bool sides_agree(const subject *s, trial *t, int moving, dt_rng *r)
     const double analytic = (double)dt_program_scalar(t->program, t->sides[0]);
     const double numeric = (double)dt_program_scalar(t->program, t->sides[1]);
     if (fabs(analytic - numeric) <= tolerance * fmax(1, fabs(numeric))) return true;
+    if (s->quiet) return false;
     print_error("%s, seed %llu, input %d: gradient along d %.9g, finite difference %.9g\n", s->name, (unsigned long long)s->seed, moving,
                 analytic, numeric);
     return false;
@@ -414,8 +416,8 @@ static void a_gradient_wrong_in_one_element_is_seen(void **state)
     (void)state;
     static float x[N * C * H * W], mask[N * C * H * W];
     for (size_t i = 0; i < DT_COUNT(x); i++) x[i] = 0.5f;
-    const subject s = {.name = "x^2 with one element detached, which the test expects to be reported", .build = detached_corner, .n_in = 2,
-                       .in = {map, map}, .values = {x, mask}, .differentiable = 1, .seed = 5};
+    const subject s = {.name = "x^2 with one element detached", .build = detached_corner, .n_in = 2, .in = {map, map},
+                       .values = {x, mask}, .differentiable = 1, .seed = 5, .quiet = true};
     assert_int_equal(count_wrong(&s, false, NULL), 0);
     mask[17] = 1;
     assert_int_equal(count_wrong(&s, false, NULL), 2);

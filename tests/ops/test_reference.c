@@ -374,6 +374,18 @@ static void what_does_not_run_has_no_kernel(void **state)
     assert_non_null(strstr(err.message, "detach"));
 }
 
+static void a_kernel_without_memory_is_an_error(void **state)
+{
+    (void)state;
+    dt_device d = {.api = &dt_device_reference, .precision = DT_F32};
+    dt_kernel k = {.note = "untouched"};
+    duet_error err = {0};
+    dt_alloc_fail_at(1);
+    assert_int_equal(dt_device_reference.kernel(&d, &(dt_op){.kind = DT_OP_ADD}, &k, &err), DUET_MEMORY);
+    assert_string_equal(k.note, "untouched");
+    dt_alloc_fail_at(0);
+}
+
 static void work_and_traffic_follow_from_shapes(void **state)
 {
     (void)state;
@@ -415,6 +427,7 @@ int main(void)
         cmocka_unit_test(sgd_makes_pytorchs_steps),
         cmocka_unit_test(an_unknown_device_is_answered_with_the_names),
         cmocka_unit_test(what_does_not_run_has_no_kernel),
+        cmocka_unit_test(a_kernel_without_memory_is_an_error),
         cmocka_unit_test(work_and_traffic_follow_from_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
