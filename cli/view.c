@@ -107,17 +107,17 @@ static void on_progress(void *user, const duet_progress *p)
 
 /* ---- the table of epochs ------------------------------------------------------------------------------------ */
 
+/* Each network has 19 columns: its mean loss, its top-1, and a mark where that is the best so far. */
 static void print_epoch_head(const duet_epoch *e)
 {
     const char *bold = cli_on(stdout, CLI_BOLD), *dim = cli_on(stdout, CLI_DIM), *off = cli_off(stdout);
     printf("\n%17s", "");
-    for (size_t i = 0; i < e->n_networks; i++) printf("   %s%-16.16s%s", bold, e->names[i], off);
+    for (size_t i = 0; i < e->n_networks; i++) printf("    %s%-15.15s%s", bold, e->names[i], off);
     printf("\n%s%8s %8s", dim, "epoch", "lr");
-    for (size_t i = 0; i < e->n_networks; i++) printf("   %-7s  %-7s", "loss", "top-1");
-    printf(" %8s  %7s%s\n", "images/s", "time", off);
+    for (size_t i = 0; i < e->n_networks; i++) printf("  %8s %7s ", "loss", "top-1");
+    printf("  %8s %7s%s\n", "images/s", "time", off);
 }
 
-/* Two numbers in the room that the head gives them: the mean loss and the top-1, with a mark when it is the best so far. */
 static void print_epoch_network(cli_view *view, const duet_epoch *e, size_t i)
 {
     char loss[32] = "-", top1[32] = "-";
@@ -126,7 +126,7 @@ static void print_epoch_network(cli_view *view, const duet_epoch *e, size_t i)
     if (!isnan(e->loss[i])) snprintf(loss, sizeof loss, "%.4f", e->loss[i]);
     if (e->evaluated) snprintf(top1, sizeof top1, "%.2f", e->test[i].top1);
     if (better) view->best[i] = score;
-    printf("   %-7s  %s%-6s%s%s", loss, better ? cli_on(stdout, CLI_GOOD) : "", top1, better ? "*" : " ", better ? cli_off(stdout) : "");
+    printf("  %8s %s%7s%s%s", loss, better ? cli_on(stdout, CLI_GOOD) : "", top1, better ? "*" : " ", better ? cli_off(stdout) : "");
 }
 
 static void on_epoch(void *user, const duet_epoch *e)
@@ -139,7 +139,7 @@ static void on_epoch(void *user, const duet_epoch *e)
     snprintf(at, sizeof at, "%lld/%lld", (long long)e->epoch, (long long)e->epochs);
     printf("%8s %8.3g", at, e->lr);
     for (size_t i = 0; i < e->n_networks; i++) print_epoch_network(view, e, i);
-    printf(" %8.0f  %7s\n", e->images_per_s, cli_duration(e->train_s + e->eval_s, time));
+    printf("  %8.0f %7s\n", e->images_per_s, cli_duration(e->train_s + e->eval_s, time));
     fflush(stdout);
     view->last_plain_s = now_s();
 }
@@ -190,7 +190,7 @@ void cli_view_result(const duet_run_result *r)
         measured = measured || r->networks[i].best_epoch > 0;
     }
     if (!measured) return;
-    printf("\n%s%*s   %-22s   %-22s%s\n", bold, names + models + 2, "", "last epoch", "best epoch", off);
+    printf("\n%s%*s   %-22s   %s%s\n", bold, names + models + 2, "", "last epoch", "best epoch", off);
     printf("%s%-*s  %-*s   %6s %7s %7s   %6s %7s %7s %6s%s\n", dim, names, "network", models, "model", "top-1", "CE", "ECE", "top-1", "CE", "ECE",
            "epoch", off);
     for (size_t i = 0; i < r->n_networks; i++) {

@@ -1,0 +1,155 @@
+"""duet train as a user meets it: output, the run folder, stopping and going on."""
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import time
+import unittest
+
+from program import PROGRAM, Case, environment
+
+FILES = ["environment.json", "log.jsonl", "metrics.csv", "recipe.yaml", "state.safetensors", "student.best.safetensors",
+         "student.safetensors", "teacher.best.safetensors", "teacher.safetensors"]
+
+
+class Output(Case):
+    def test_a_run_ends_with_a_table_and_the_next_command(self):
+        out = self.run_ok("train", self.recipe, "--out", "run")
+        self.assertRegex(out, r"(?m)^dml on cifar100: teacher \(resnet8\), student \(resnet8\)$")
+        self.assertRegex(out, r"(?m)^ +1/2 ")
+        self.assertRegex(out, r"(?m)^ +2/2 ")
+        for name in ("teacher", "student"):
+            self.assertRegex(out, rf"(?m)^{name} +resnet8( +\d+\.\d+){{6}} +\d$")
+        self.assertIn("on which the best epoch was chosen too", " ".join(out.split()))
+        self.assertNotIn("\033", out)
+        self.assertEqual(sorted(os.listdir(self.folder / "run")), FILES)
+        following = re.search(r"(?m)^Next: duet (.*)$", out).group(1).split()
+        self.assertIn("top-1", self.run_ok(*following))
+
+    def test_the_folder_is_named_after_the_recipe(self):
+        self.run_ok("train", "small.yaml", "--max-steps", 1)
+        self.assertTrue((self.folder / "runs" / "small" / "log.jsonl").exists())
+
+    def test_quiet_says_nothing(self):
+        self.assertEqual(self.run_ok("train", self.recipe, "--out", "run", "--quiet"), "")
+
+    def test_overrides_reach_the_run(self):
+        out = self.run_ok("train", self.recipe, "--out", "run", "--set", "train.epochs=1", "--set=adm=on")
+        self.assertIn("dml + adm on", out)
+        self.assertNotIn("1/2", out)
+        self.assertIn("epochs: 1", (self.folder / "run" / "recipe.yaml").read_text())
+
+    def test_validation_is_named(self):
+        out = self.run_ok("train", self.recipe, "--out", "run", "--set", "data.validation=8", "--set", "train.epochs=1")
+        self.assertIn("held-out training pictures", " ".join(out.split()))
+
+    def test_data_from_the_environment(self):
+        self.recipe.write_text(self.recipe.read_text().replace(f", path: {self.data}", ""))
+        (self.folder / "all").mkdir()
+        self.data.rename(self.folder / "all" / "cifar100")
+        self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1, DUET_DATA=str(self.folder / "all"))
+
+
+class Resume(Case):
+    def test_max_steps_then_resume_is_one_run(self):
+        self.run_ok("train", self.recipe, "--out", "whole")
+        out = self.run_ok("train", self.recipe, "--out", "parts", "--max-steps", 3)
+        self.assertIn("Stopped early after 3 steps", out)
+        following = re.search(r"(?m)^Next: duet (.*)$", out).group(1).split()
+        self.assertIn("--resume", following)
+        self.assertIn("Finished after 8 steps", self.run_ok(*following))
+        for name in ("teacher", "student"):
+            whole, parts = ((self.folder / run / f"{name}.safetensors").read_bytes() for run in ("whole", "parts"))
+            self.assertEqual(whole, parts)
+
+    def test_resume_starts_where_there_is_nothing(self):
+        self.assertIn("Finished", self.run_ok("train", self.recipe, "--out", "run", "--resume"))
+        self.assertIn("finished", self.run_ok("train", self.recipe, "--out", "run", "--resume"))
+
+
+class Signals(Case):
+    def start(self, **more):
+        self.run_folder = self.folder / "run"
+        return subprocess.Popen([PROGRAM, "train", str(self.recipe), "--out", "run", "--set", "train.epochs=10000"], cwd=self.folder,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(**more))
+
+    def wait_for_a_step(self, process):
+        log = self.run_folder / "log.jsonl"
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline and process.poll() is None:
+            if log.exists() and '"event":"step"' in log.read_text().replace(" ", ""):
+                return
+            time.sleep(0.05)
+        self.fail(f"no step: {process.communicate()}")
+
+    def test_one_signal_stops_with_a_checkpoint(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number):
+                process = self.start()
+                self.wait_for_a_step(process)
+                process.send_signal(number)
+                out, err = process.communicate(timeout=100)
+                self.assertEqual(process.returncode, 130, err)
+                self.assertIn("once more to kill", err)
+                self.assertRegex(err, r"duet: stopped in epoch \d+ after step \d+")
+                self.assertIn("--resume", out)
+                self.assertTrue((self.run_folder / "state.safetensors").exists())
+                self.assertEqual([p for p in os.listdir(self.run_folder) if p.endswith(".tmp")], [])
+                events = [json.loads(line) for line in (self.run_folder / "log.jsonl").read_text().splitlines()]
+                self.assertEqual(events[-1]["event"], "stop")
+                for path in self.run_folder.iterdir():
+                    path.unlink()
+
+
+class Terminal(Case):
+    """The same on a terminal: one line that is redrawn."""
+
+    def run_on_terminal(self, columns, **more):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "train", str(self.recipe), "--out", f"run{columns}"], cwd=self.folder, stdin=theirs, stdout=theirs,
+                                   stderr=theirs, env=environment(TERM="xterm", COLUMNS=str(columns), **more))
+        os.close(theirs)
+        seen = b""
+        deadline = time.monotonic() + 150
+        while time.monotonic() < deadline:
+            if not select.select([ours], [], [], 1)[0]:
+                continue
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            if not piece:
+                break
+            seen += piece
+        os.close(ours)
+        self.assertEqual(process.wait(), 0, seen)
+        return seen.decode()
+
+    @staticmethod
+    def plain(text):
+        return re.sub(r"\033\[[0-9;]*[mK]", "", text)
+
+    def test_the_progress_line_fits_and_disappears(self):
+        for columns in (50, 80, 120):
+            seen = self.run_on_terminal(columns)
+            drawn = [self.plain(line) for line in re.findall(r"\r([^\r\n]*left)", seen)]
+            self.assertTrue(drawn, seen)
+            for line in drawn:
+                self.assertLess(len(line), columns)
+                self.assertRegex(line, r"^epoch \d/2")
+            self.assertIn("\r\033[K", seen)
+            if columns >= 80:
+                self.assertRegex(drawn[0], r"step \d/4  teacher \d+\.\d+  student \d+\.\d+  \d+(/s| images/s)  \d+:\d\d left")
+            if columns >= 120:
+                self.assertIn("...", drawn[0])  # the bar, in a locale without UTF-8
+
+    def test_colours_are_wanted_or_not(self):
+        self.assertIn("\033[1m", self.run_on_terminal(100))
+        self.assertNotRegex(self.run_on_terminal(101, NO_COLOR="1"), r"\033\[[0-9;]*m")
+
+
+if __name__ == "__main__":
+    unittest.main()
