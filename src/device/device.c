@@ -1,7 +1,7 @@
 /* What is true of operations on every device, and the list of devices.
  *
- * A node of the graph becomes a dt_op here: shapes, types and attributes, with nothing left that points into the graph. The
- * counts of work and traffic are lower bounds that follow from the shapes alone; no device is asked. */
+ * A node of the graph becomes a dt_op here: shapes, types and attributes, with nothing left that points into the
+ * graph. The counts of work and traffic are lower bounds that follow from the shapes alone; no device is asked. */
 #include "device/device.h"
 
 #include <string.h>
@@ -69,17 +69,28 @@ void dt_op_describe(const dt_graph *g, dt_node x, dt_op *out)
 bool dt_op_in_place(dt_kind kind, int input)
 {
     switch (kind) {
-    case DT_OP_RELU: case DT_OP_AFFINE: case DT_OP_EXP: case DT_OP_LOG: case DT_OP_ABS: case DT_OP_SIGN:
-    case DT_OP_SQRT: case DT_OP_CLAMP:
-        return input == 0;
-    case DT_OP_ADD: case DT_OP_SUB: case DT_OP_MUL: case DT_OP_DIV: case DT_OP_MIN: case DT_OP_MAX: case DT_OP_LESS:
-    case DT_OP_RELU_GRAD: case DT_OP_CLAMP_GRAD:
-        return input <= 1;
+    case DT_OP_RELU:
+    case DT_OP_AFFINE:
+    case DT_OP_EXP:
+    case DT_OP_LOG:
+    case DT_OP_ABS:
+    case DT_OP_SIGN:
+    case DT_OP_SQRT:
+    case DT_OP_CLAMP: return input == 0;
+    case DT_OP_ADD:
+    case DT_OP_SUB:
+    case DT_OP_MUL:
+    case DT_OP_DIV:
+    case DT_OP_MIN:
+    case DT_OP_MAX:
+    case DT_OP_LESS:
+    case DT_OP_RELU_GRAD:
+    case DT_OP_CLAMP_GRAD: return input <= 1;
     case DT_OP_SELECT: return input <= 2;
-    case DT_OP_BN_APPLY: return input == 0 || input == 4;                                  /* x, residual */
-    case DT_OP_BN_GRAD_INPUT: return input <= 1 || input == 5 || input == 6;               /* dy, x, y, addend */
-    case DT_OP_BN_GRAD_FROZEN: return input == 0;                                          /* dy */
-    case DT_OP_LOG_SOFTMAX: return input == 0;     /* each row's maximum and sum are known before it is written */
+    case DT_OP_BN_APPLY: return input == 0 || input == 4;                    /* x, residual */
+    case DT_OP_BN_GRAD_INPUT: return input <= 1 || input == 5 || input == 6; /* dy, x, y, addend */
+    case DT_OP_BN_GRAD_FROZEN: return input == 0;                            /* dy */
+    case DT_OP_LOG_SOFTMAX: return input == 0; /* each row's maximum and sum are known before it is written */
     case DT_OP_LOG_SOFTMAX_GRAD: return input <= 1;
     default: return false;
     }

@@ -1,9 +1,9 @@
 /* A device is a table of functions. Above this folder nobody knows which one runs.
  *
  * It moves memory and answers one question: "give me a kernel for this operation with these shapes, or say why not".
- * `reference` is plain C, complete, in float32 or float64: the definition of every operation and the oracle of all other
- * devices. `cpu` is oneDNN and our own vector kernels; what it has no kernel for falls back to the reference's, and the
- * plan says so. A CUDA device will be a third table. */
+ * `reference` is plain C, complete, in float32 or float64: the definition of every operation and the oracle of all
+ * other devices. `cpu` is oneDNN and our own vector kernels; what it has no kernel for falls back to the reference's,
+ * and the plan says so. A CUDA device will be a third table. */
 #ifndef DT_DEVICE_H
 #define DT_DEVICE_H
 
@@ -16,7 +16,7 @@ typedef struct dt_op {
     int n_in, n_out;
     dt_shape in[DT_MAX_INPUTS]; /* n = 0 for an absent optional input */
     dt_type in_type[DT_MAX_INPUTS];
-    dt_shape out[2];            /* n_out of them; the second of BN_STATS and BN_GRAD_STATS is there with a.bn.emit only */
+    dt_shape out[2];            /* n_out of them; BN_STATS and BN_GRAD_STATS have the second with a.bn.emit only */
 } dt_op;
 
 /* What the kernel of DT_OP_SGD works on: the flat blocks of one network; the train loop changes lr between runs. */
@@ -29,8 +29,9 @@ typedef struct dt_sgd {
 } dt_sgd;
 
 /* A kernel: called once per step with the addresses of its inputs and outputs, nothing to decide, nothing to allocate.
- * in[i] is NULL for an absent optional input. SGD's state is its dt_sgd, passed as in[0]. An output may be the same memory as an
- * input only where dt_op_in_place allows it. Returns 0, or non-zero when the device failed (the step is lost). */
+ * in[i] is NULL for an absent optional input. SGD's state is its dt_sgd, passed as in[0]. An output may be the same
+ * memory as an input only where dt_op_in_place allows it. Returns 0, or non-zero when the device failed (the step is
+ * lost). */
 typedef struct dt_kernel {
     int (*run)(void *state, void *const *in, void *const *out, void *scratch);
     void (*release)(void *state); /* NULL: nothing to release */
@@ -80,8 +81,8 @@ void dt_op_describe(const dt_graph *g, dt_node x, dt_op *out);
 /* May output 0 use the memory of input i (same size, dying there)? True for element-wise kernels that read each element
  * before they write it. Every device keeps this promise. */
 bool dt_op_in_place(dt_kind kind, int input);
-/* Multiply-adds of an operation, padding counted, and the bytes it must move at least, in float32: for plans and floors. SGD
- * counts 0 bytes here, its blocks are not among its shapes. */
+/* Multiply-adds of an operation, padding counted, and the bytes it must move at least, in float32: for plans and
+ * floors. SGD counts 0 bytes here, its blocks are not among its shapes. */
 double dt_op_macs(const dt_op *op);
 double dt_op_bytes(const dt_op *op);
 

@@ -4,7 +4,8 @@
  *     test_gradients.c   the float64 reference against central finite differences
  *     speed.c            every device's GFLOP/s and GB/s
  *
- * A case is made when it is asked for: templates (an operation and how its shapes follow from one shape) times sizes. */
+ * A case is made when it is asked for: templates (an operation and how its shapes follow from one shape) times
+ * sizes. */
 #ifndef OPS_CASES_H
 #define OPS_CASES_H
 
@@ -27,15 +28,15 @@ typedef enum op_fill {
 } op_fill;
 
 typedef struct op_case {
-    const char *group;      /* "conv", "elementwise", ...: which test it belongs to */
+    const char *group; /* "conv", "elementwise", ...: which test it belongs to */
     char name[96];
     dt_op op;
     op_fill fill[DT_MAX_INPUTS];
     uint64_t seed;
-    double tolerance;       /* largest |difference|, as a part of the scale: */
-    bool of_largest;        /* of the output's largest |element|, else of the element itself; */
-    double floor;           /* the scale is at least this */
-    const char *reason;     /* why this tolerance */
+    double tolerance;        /* largest |difference|, as a part of the scale: */
+    bool of_largest;         /* of the output's largest |element|, else of the element itself; */
+    double floor;            /* the scale is at least this */
+    const char *reason;      /* why this tolerance */
     unsigned differentiable; /* bit i: the gradient for input i is worth checking */
 } op_case;
 
@@ -59,9 +60,10 @@ void op_layout_make(const dt_op *op, dt_precision precision, int in_place, op_la
 void op_case_fill(const op_case *k, const op_layout *l, uint8_t *block);
 /* Values of one input of the case, as floats (labels: whole numbers): count of its shape. */
 void op_case_values(const op_case *k, int input, float *to);
-/* Runs the kernel of `op` on block, which travels to the device and back. The scratch memory, whose contents are undefined,
- * starts with this byte everywhere: with 0xFF all not-a-number. */
-duet_status op_run(dt_device *d, const dt_op *op, const op_layout *l, uint8_t *block, int scratch_byte, duet_error *err);
+/* Runs the kernel of `op` on block, which travels to the device and back. The scratch memory, whose contents are
+ * undefined, starts with this byte everywhere: with 0xFF all not-a-number. */
+duet_status op_run(dt_device *d, const dt_op *op, const op_layout *l, uint8_t *block, int scratch_byte,
+                   duet_error *err);
 /* The first byte outside all tensors that is not as op_case_fill left it, or 0. */
 size_t op_canary_broken(const dt_op *op, const op_layout *l, const uint8_t *block);
 /* Bytes of a tensor of this shape and type. */

@@ -10,7 +10,9 @@ enum { CANARY = 0xA5 };
 
 size_t op_tensor_bytes(dt_shape s, dt_type type, dt_precision precision)
 {
-    return dt_shape_count(s) * (type == DT_INDEX ? sizeof(int32_t) : precision == DT_F64 ? sizeof(double) : sizeof(float));
+    return dt_shape_count(s) * (type == DT_INDEX      ? sizeof(int32_t)
+                                : precision == DT_F64 ? sizeof(double)
+                                                      : sizeof(float));
 }
 
 /* The next aligned offset that leaves at least one line of canaries after `end`. */
@@ -141,8 +143,7 @@ void op_case_values(const op_case *k, int input, float *to)
     for (size_t i = 0; i < n; i++) {
         if (k->op.in_type[input] == DT_INDEX)
             to[i] = i % 13 == 12 ? -1.0f : (float)dt_rng_below(&r, (uint32_t)classes_of(&k->op));
-        else
-            to[i] = value(k->fill[input], &r, i, n);
+        else to[i] = value(k->fill[input], &r, i, n);
     }
 }
 
@@ -152,10 +153,8 @@ void op_case_fill(const op_case *k, const op_layout *l, uint8_t *block)
     for (int o = 0; o < k->op.n_out; o++) { /* an element that a kernel forgets stays not-a-number */
         const size_t n = dt_shape_count(k->op.out[o]);
         for (size_t i = 0; i < n; i++)
-            if (l->precision == DT_F64)
-                ((double *)(void *)(block + l->out[o]))[i] = (double)NAN;
-            else
-                ((float *)(void *)(block + l->out[o]))[i] = NAN;
+            if (l->precision == DT_F64) ((double *)(void *)(block + l->out[o]))[i] = (double)NAN;
+            else ((float *)(void *)(block + l->out[o]))[i] = NAN;
     }
     for (int i = 0; i < k->op.n_in; i++) {
         const size_t n = dt_shape_count(k->op.in[i]);
@@ -165,12 +164,9 @@ void op_case_fill(const op_case *k, const op_layout *l, uint8_t *block)
         op_case_values(k, i, values);
         void *to = block + l->in[i];
         for (size_t e = 0; e < n; e++)
-            if (k->op.in_type[i] == DT_INDEX)
-                ((int32_t *)to)[e] = (int32_t)values[e];
-            else if (l->precision == DT_F64)
-                ((double *)to)[e] = (double)values[e];
-            else
-                ((float *)to)[e] = values[e];
+            if (k->op.in_type[i] == DT_INDEX) ((int32_t *)to)[e] = (int32_t)values[e];
+            else if (l->precision == DT_F64) ((double *)to)[e] = (double)values[e];
+            else ((float *)to)[e] = values[e];
         dt_free(values);
     }
 }

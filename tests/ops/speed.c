@@ -1,9 +1,10 @@
 /* How fast each device computes the operations of a training step: `ops_speed [FILTER [THREADS [ISA]]]`.
  *
- * For each case of the speed list whose name contains FILTER, one line for each device: the best time of some runs, GFLOP/s
- * (a multiply-add is two), GB/s of the least traffic the shapes imply, and which implementation ran. Operands alternate
- * between two sets that together exceed most caches, as in a step, where an operand was last touched long ago.
- * The reference is shown only when FILTER is `reference:TEXT`. ISA limits the instruction set: portable, avx2, avx512. */
+ * For each case of the speed list whose name contains FILTER, one line for each device: the best time of some runs,
+ * GFLOP/s (a multiply-add is two), GB/s of the least traffic the shapes imply, and which implementation ran. Operands
+ * alternate between two sets that together exceed most caches, as in a step, where an operand was last touched long
+ * ago. The reference is shown only when FILTER is `reference:TEXT`. ISA limits the instruction set: portable, avx2,
+ * avx512. */
 #include "cases.h"
 
 #include <stdlib.h>
@@ -98,7 +99,8 @@ int main(int n_arguments, char **arguments)
     static const char reference[] = "reference:";
     const char *filter = n_arguments > 1 ? arguments[1] : "";
     const bool of_reference = !strncmp(filter, reference, strlen(reference));
-    dt_device_options options = {.threads = n_arguments > 2 ? atoi(arguments[2]) : 0, .precision = DT_F32, .isa_limit = DT_ISA_AVX512};
+    dt_device_options options = {
+        .threads = n_arguments > 2 ? atoi(arguments[2]) : 0, .precision = DT_F32, .isa_limit = DT_ISA_AVX512};
     if (n_arguments > 3) {
         options.isa_limited = true;
         for (int isa = DT_ISA_PORTABLE; isa <= DT_ISA_AVX512; isa++)

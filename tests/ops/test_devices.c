@@ -1,6 +1,7 @@
-/* Every device computes what the reference computes: each case of the list, at every instruction set this machine has, with
- * one thread and with two, into fresh memory and, where dt_op_in_place allows, over an input. Canaries between tensors
- * and unchanged inputs show that a kernel writes its outputs and nothing else; a second run must give the same bits. */
+/* Every device computes what the reference computes: each case of the list, at every instruction set this machine
+ * has, with one thread and with two, into fresh memory and, where dt_op_in_place allows, over an input. Canaries
+ * between tensors and unchanged inputs show that a kernel writes its outputs and nothing else; a second run must give
+ * the same bits. */
 #include "cases.h"
 
 #include <float.h>
@@ -75,7 +76,8 @@ static bool report(const op_case *k, const char *device, int in_place, const cha
     return false;
 }
 
-static bool near_enough(const op_case *k, const char *device, int in_place, int output, const float *want, const float *got)
+static bool near_enough(const op_case *k, const char *device, int in_place, int output, const float *want,
+                        const float *got)
 {
     const size_t n = dt_shape_count(k->op.out[output]);
     double largest = 0;
@@ -85,8 +87,8 @@ static bool near_enough(const op_case *k, const char *device, int in_place, int 
         const double difference = fabs((double)got[i] - (double)want[i]);
         if (want[i] == got[i]) continue;
         if (!(difference <= k->tolerance * scale)) /* also when got is not a number */
-            return report(k, device, in_place, "output %d, element %zu: want %.9g, got %.9g, %.3g over %.3g (%s)", output, i,
-                          (double)want[i], (double)got[i], difference, k->tolerance * scale, k->reason);
+            return report(k, device, in_place, "output %d, element %zu: want %.9g, got %.9g, %.3g over %.3g (%s)",
+                          output, i, (double)want[i], (double)got[i], difference, k->tolerance * scale, k->reason);
     }
     return true;
 }
@@ -102,8 +104,8 @@ static bool inputs_kept(const op_case *k, const char *device, int in_place, cons
             const float *moved = (const void *)(after + l->in[i]), *right = (const void *)(want + l->in[i]);
             for (size_t e = 0; e < n / sizeof(float); e++)
                 if (!(fabsf(moved[e] - right[e]) <= 16 * FLT_EPSILON * (1 + fabsf(right[e]))))
-                    return report(k, device, in_place, "input %d, element %zu: want %.9g, got %.9g", i, e, (double)right[e],
-                                  (double)moved[e]);
+                    return report(k, device, in_place, "input %d, element %zu: want %.9g, got %.9g", i, e,
+                                  (double)right[e], (double)moved[e]);
         } else if (memcmp(before + l->in[i], after + l->in[i], n)) {
             return report(k, device, in_place, "input %d was changed", i);
         }
@@ -186,8 +188,8 @@ static void agrees_with_reference(void **state)
 static void list_covers_every_operation(void **state)
 {
     (void)state;
-    bool covered[DT_OP_COUNT] = {[DT_OP_INPUT] = true, [DT_OP_PARAMETER] = true, [DT_OP_PART] = true, [DT_OP_DETACH] = true,
-                                 [DT_OP_RESHAPE] = true, [DT_OP_SGD] = true};
+    bool covered[DT_OP_COUNT] = {[DT_OP_INPUT] = true,  [DT_OP_PARAMETER] = true, [DT_OP_PART] = true,
+                                 [DT_OP_DETACH] = true, [DT_OP_RESHAPE] = true,   [DT_OP_SGD] = true};
     op_case k;
     for (size_t i = 0; op_case_get(i, &k); i++) covered[k.op.kind] = true;
     for (int kind = 0; kind < DT_OP_COUNT; kind++)
@@ -228,8 +230,14 @@ static void check_sgd(size_t which, size_t n, bool nesterov)
     _Alignas(DT_ALIGN) float w[2][SGD_ALL], v[2][SGD_ALL], g[SGD_ALL];
     for (int i = 0; i < 2; i++) {
         fill_sgd(w[i], v[i], g, n);
-        const dt_sgd p = {.weight = w[i], .momentum = v[i], .gradient = g, .n = n, .lr = 0.1, .momentum_factor = 0.9,
-                          .weight_decay = 5e-4, .nesterov = nesterov};
+        const dt_sgd p = {.weight = w[i],
+                          .momentum = v[i],
+                          .gradient = g,
+                          .n = n,
+                          .lr = 0.1,
+                          .momentum_factor = 0.9,
+                          .weight_decay = 5e-4,
+                          .nesterov = nesterov};
         assert_float_equal(run_sgd(i ? devices[which] : oracle, &p), 0, 0);
     }
     for (size_t i = 0; i < SGD_ALL; i++) { /* |v| < 8, |lr * step| < 2: an ulp is below 4 eps; past n, no change */
@@ -274,8 +282,9 @@ static void not_a_number_passes_through(void **state)
     for (size_t d = 0; d < n_devices; d++)
         for (size_t j = 0; j < DT_COUNT(kinds); j++)
             for (size_t at = 0; at < 17; at++) {
-                op_case k = {.name = "not-a-number", .op = {.kind = kinds[j], .n_in = 1, .n_out = 1, .in = {{1, 17, 1, 1}},
-                                                           .out = {{1, 17, 1, 1}}}};
+                op_case k = {
+                    .name = "not-a-number",
+                    .op = {.kind = kinds[j], .n_in = 1, .n_out = 1, .in = {{1, 17, 1, 1}}, .out = {{1, 17, 1, 1}}}};
                 if (kinds[j] == DT_OP_CLAMP) k.op.a.clamp.low = -1, k.op.a.clamp.high = 1;
                 if (kinds[j] == DT_OP_BN_APPLY) {
                     k.op.a.bn.relu = true;
@@ -296,7 +305,11 @@ static void not_a_number_passes_through(void **state)
             }
 }
 
-#define GROUP(text) {.name = text "_agrees_with_reference", .test_func = agrees_with_reference, .initial_state = (void *)(uintptr_t)text}
+// clang-format off
+#define GROUP(text)                                                                                                    \
+    {.name = text "_agrees_with_reference", .test_func = agrees_with_reference,                                        \
+     .initial_state = (void *)(uintptr_t)text}
+// clang-format on
 
 int main(void)
 {

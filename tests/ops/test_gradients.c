@@ -1,13 +1,13 @@
 /* Every gradient of the graph against central finite differences, in float64 on the reference device.
  *
- * For a value y(x), fixed random numbers r of y's shape and a random direction d of x's shape with elements -1 and 1, the graph
- * itself computes both sides of
+ * For a value y(x), fixed random numbers r of y's shape and a random direction d of x's shape with elements -1 and 1,
+ * the graph itself computes both sides of
  *
  *     sum r (y(x + h d) - y(x - h d)) / 2h  =  sum dL/dx d,   L = sum r y(x)
  *
- * so that only the two results are rounded to float32 when they are read. The error of the left side is about h^2 |y'''| + 1e-16
- * |y| / h: below 1e-8 of the result with h = 1e-5. Every element of the gradient enters; each input is tried in two
- * directions, on its own. Graphs run fused, in placed memory, as in training. */
+ * so that only the two results are rounded to float32 when they are read. The error of the left side is about h^2
+ * |y'''| + 1e-16 |y| / h: below 1e-8 of the result with h = 1e-5. Every element of the gradient enters; each input is
+ * tried in two directions, on its own. Graphs run fused, in placed memory, as in training. */
 #include "cases.h"
 #include "program/program.h"
 
@@ -165,8 +165,8 @@ static bool sides_agree(const subject *s, trial *t, int moving, dt_rng *r)
     const double numeric = (double)dt_program_scalar(t->program, t->sides[1]);
     if (fabs(analytic - numeric) <= tolerance * fmax(1, fabs(numeric))) return true;
     if (s->quiet) return false;
-    print_error("%s, seed %llu, input %d: gradient along d %.9g, finite difference %.9g\n", s->name, (unsigned long long)s->seed, moving,
-                analytic, numeric);
+    print_error("%s, seed %llu, input %d: gradient along d %.9g, finite difference %.9g\n", s->name,
+                (unsigned long long)s->seed, moving, analytic, numeric);
     return false;
 }
 
@@ -181,7 +181,8 @@ static int count_wrong(const subject *s, bool no_fusion, dt_graph *fused)
         if (s->in[i].n) write_values(&t, t.x[i], s->type[i], s->values[i], dt_shape_count(s->in[i]));
     write_weights(&t, &r);
     for (int i = 0; i < s->n_in; i++)
-        for (int direction = 0; direction < 2 && s->differentiable >> i & 1; direction++) wrong += !sides_agree(s, &t, i, &r);
+        for (int direction = 0; direction < 2 && s->differentiable >> i & 1; direction++)
+            wrong += !sides_agree(s, &t, i, &r);
     if (fused) fused->fused = t.g->fused;
     discard(&t);
     return wrong;
@@ -253,13 +254,15 @@ static dt_node frozen_norm(dt_graph *g, dt_node x, dt_node weight, dt_node bias,
 {
     const dt_shape s = dt_shape_of(g, x);
     const dt_attributes a = {.bn = {.eps = 1e-5}};
-    const dt_node stats = dt_node_make(g, DT_OP_BN_FROZEN, (dt_node[]){mean, variance}, 2, a, (dt_shape){2, s.c, 1, 1}, DT_REAL);
+    const dt_node stats =
+        dt_node_make(g, DT_OP_BN_FROZEN, (dt_node[]){mean, variance}, 2, a, (dt_shape){2, s.c, 1, 1}, DT_REAL);
     return dt_node_make(g, DT_OP_BN_APPLY, (dt_node[]){x, stats, weight, bias}, 4, a, s, DT_REAL);
 }
 
 static dt_node conv3x3(dt_graph *g, dt_node x, dt_node weight)
 {
-    const dt_attributes a = {.conv = {.out_channels = C, .kernel_h = 3, .kernel_w = 3, .stride = 1, .pad = 1, .dilation = 1, .groups = 1}};
+    const dt_attributes a = {
+        .conv = {.out_channels = C, .kernel_h = 3, .kernel_w = 3, .stride = 1, .pad = 1, .dilation = 1, .groups = 1}};
     return dt_node_make(g, DT_OP_CONV, (dt_node[]){x, weight}, 2, a, dt_shape_of(g, x), DT_REAL);
 }
 
@@ -315,9 +318,11 @@ static dt_node frozen(dt_graph *g, const dt_node *in, const void *what)
 static dt_node loss_like(dt_graph *g, const dt_node *in, const void *what)
 {
     (void)what;
-    const dt_node log_p = dt_log_softmax(g, in[0], 1), soft = dt_log_softmax(g, in[0], 4), target = dt_log_softmax(g, in[1], 4);
+    const dt_node log_p = dt_log_softmax(g, in[0], 1), soft = dt_log_softmax(g, in[0], 4),
+                  target = dt_log_softmax(g, in[1], 4);
     const dt_node ce = dt_scale(g, dt_mean(g, dt_pick(g, log_p, in[2]), DT_AXIS_N), -1);
-    const dt_node kl = dt_mean(g, dt_sum(g, dt_mul(g, dt_exp(g, target), dt_sub(g, target, soft)), DT_AXIS_C), DT_AXIS_N);
+    const dt_node kl =
+        dt_mean(g, dt_sum(g, dt_mul(g, dt_exp(g, target), dt_sub(g, target, soft)), DT_AXIS_C), DT_AXIS_N);
     return dt_div(g, dt_add(g, ce, dt_scale(g, kl, 16)), dt_affine(g, dt_mul(g, ce, ce), 1, 3));
 }
 
@@ -335,25 +340,54 @@ typedef struct composite {
 } composite;
 
 static const composite composites[] = {
-    {.name = "batch norm", .build = plain_norm, .n_in = 3, .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}}, .differentiable = 7},
-    {.name = "batch norm of two places", .build = plain_norm, .n_in = 3, .in = {{2, C, 1, 1}, {1, C, 1, 1}, {1, C, 1, 1}},
+    {.name = "batch norm",
+     .build = plain_norm,
+     .n_in = 3,
+     .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}},
      .differentiable = 7},
-    {.name = "relu(bn(x))", .build = norm_relu, .n_in = 3, .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}}, .differentiable = 7,
+    {.name = "batch norm of two places",
+     .build = plain_norm,
+     .n_in = 3,
+     .in = {{2, C, 1, 1}, {1, C, 1, 1}, {1, C, 1, 1}},
+     .differentiable = 7},
+    {.name = "relu(bn(x))",
+     .build = norm_relu,
+     .n_in = 3,
+     .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}},
+     .differentiable = 7,
      .counters = {COUNTER(bn_relu), COUNTER(bn_grad_relu)}},
-    {.name = "relu(bn(x) + r)", .build = norm_add_relu, .n_in = 4, .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}, {N, C, H, W}},
-     .differentiable = 15, .counters = {COUNTER(bn_residual), COUNTER(bn_grad_emit)}},
-    {.name = "residual blocks", .build = residual_blocks, .n_in = 5,
-     .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}, {C, C, 3, 3}, {C, C, 3, 3}}, .differentiable = 31,
+    {.name = "relu(bn(x) + r)",
+     .build = norm_add_relu,
+     .n_in = 4,
+     .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}, {N, C, H, W}},
+     .differentiable = 15,
+     .counters = {COUNTER(bn_residual), COUNTER(bn_grad_emit)}},
+    {.name = "residual blocks",
+     .build = residual_blocks,
+     .n_in = 5,
+     .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}, {C, C, 3, 3}, {C, C, 3, 3}},
+     .differentiable = 31,
      .counters = {COUNTER(bn_residual), COUNTER(bn_relu), COUNTER(bn_grad_emit), COUNTER(bn_grad_add)}},
-    {.name = "pre-activation blocks", .build = preactivation_blocks, .n_in = 5,
-     .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}, {C, C, 3, 3}, {C, C, 3, 3}}, .differentiable = 31,
+    {.name = "pre-activation blocks",
+     .build = preactivation_blocks,
+     .n_in = 5,
+     .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}, {C, C, 3, 3}, {C, C, 3, 3}},
+     .differentiable = 31,
      .counters = {COUNTER(bn_stats_add), COUNTER(bn_grad_relu), COUNTER(bn_grad_add)}},
-    {.name = "frozen batch norm", .build = frozen, .n_in = 5,
+    {.name = "frozen batch norm",
+     .build = frozen,
+     .n_in = 5,
      .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}, {1, C, 1, 1}, {1, C, 1, 1}},
-     .fill = {FILL_SIGNED, FILL_SIGNED, FILL_SIGNED, FILL_SIGNED, FILL_POSITIVE}, .differentiable = 7,
+     .fill = {FILL_SIGNED, FILL_SIGNED, FILL_SIGNED, FILL_SIGNED, FILL_POSITIVE},
+     .differentiable = 7,
      .counters = {COUNTER(bn_relu)}},
-    {.name = "losses that share a softmax", .build = loss_like, .n_in = 3, .in = {{N, C, 1, 1}, {N, C, 1, 1}, {N, 1, 1, 1}},
-     .type = {DT_REAL, DT_REAL, DT_INDEX}, .fill = {FILL_LOGITS, FILL_LOGITS, FILL_LABELS}, .differentiable = 3},
+    {.name = "losses that share a softmax",
+     .build = loss_like,
+     .n_in = 3,
+     .in = {{N, C, 1, 1}, {N, C, 1, 1}, {N, 1, 1, 1}},
+     .type = {DT_REAL, DT_REAL, DT_INDEX},
+     .fill = {FILL_LOGITS, FILL_LOGITS, FILL_LABELS},
+     .differentiable = 3},
 };
 
 /* The composite as a case, so that values come from the same place as the list's. */
@@ -370,7 +404,8 @@ static int count_wrong_of_composite(const composite *c, uint64_t seed, bool no_f
 {
     static float values[DT_MAX_INPUTS][MOST_ELEMENTS];
     const op_case k = values_case(c, seed);
-    subject s = {.name = c->name, .build = c->build, .n_in = c->n_in, .differentiable = c->differentiable, .seed = seed};
+    subject s = {
+        .name = c->name, .build = c->build, .n_in = c->n_in, .differentiable = c->differentiable, .seed = seed};
     for (int i = 0; i < c->n_in; i++) {
         s.in[i] = c->in[i];
         s.type[i] = c->type[i];
@@ -385,7 +420,8 @@ static void composites_agree_with_finite_differences(void **state)
     const bool no_fusion = *state != NULL;
     int wrong = 0;
     for (size_t i = 0; i < DT_COUNT(composites); i++)
-        for (uint64_t seed = 1; seed <= 3; seed++) wrong += count_wrong_of_composite(&composites[i], seed, no_fusion, NULL);
+        for (uint64_t seed = 1; seed <= 3; seed++)
+            wrong += count_wrong_of_composite(&composites[i], seed, no_fusion, NULL);
     assert_int_equal(wrong, 0);
 }
 
@@ -416,8 +452,14 @@ static void a_gradient_wrong_in_one_element_is_seen(void **state)
     (void)state;
     static float x[N * C * H * W], mask[N * C * H * W];
     for (size_t i = 0; i < DT_COUNT(x); i++) x[i] = 0.5f;
-    const subject s = {.name = "x^2 with one element detached", .build = detached_corner, .n_in = 2, .in = {map, map},
-                       .values = {x, mask}, .differentiable = 1, .seed = 5, .quiet = true};
+    const subject s = {.name = "x^2 with one element detached",
+                       .build = detached_corner,
+                       .n_in = 2,
+                       .in = {map, map},
+                       .values = {x, mask},
+                       .differentiable = 1,
+                       .seed = 5,
+                       .quiet = true};
     assert_int_equal(count_wrong(&s, false, NULL), 0);
     mask[17] = 1;
     assert_int_equal(count_wrong(&s, false, NULL), 2);
@@ -427,8 +469,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations_agree_with_finite_differences),
-        {.name = "fused_composites_agree_with_finite_differences", .test_func = composites_agree_with_finite_differences},
-        {.name = "unfused_composites_agree_with_finite_differences", .test_func = composites_agree_with_finite_differences,
+        {.name = "fused_composites_agree_with_finite_differences",
+         .test_func = composites_agree_with_finite_differences},
+        {.name = "unfused_composites_agree_with_finite_differences",
+         .test_func = composites_agree_with_finite_differences,
          .initial_state = (void *)(uintptr_t) "no fusion"},
         cmocka_unit_test(fusion_found_the_forms_that_were_checked),
         cmocka_unit_test(a_gradient_wrong_in_one_element_is_seen),

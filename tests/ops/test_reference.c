@@ -24,25 +24,28 @@ static void run(dt_op op, void *const *in, void *const *out)
     assert_int_equal(k.run(k.state, in, out, NULL), 0);
     k.release(k.state);
 }
-#define IN(...) ((void *[]){__VA_ARGS__})
+#define IN(...)  ((void *[]){__VA_ARGS__})
 #define OUT(...) ((void *[]){__VA_ARGS__})
 
 static void check(const double *want, const double *got, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (!(fabs(want[i] - got[i]) <= 1e-12 * (1 + fabs(want[i])))) fail_msg("element %zu: want %.15g, got %.15g", i, want[i], got[i]);
+        if (!(fabs(want[i] - got[i]) <= 1e-12 * (1 + fabs(want[i]))))
+            fail_msg("element %zu: want %.15g, got %.15g", i, want[i], got[i]);
 }
 #define CHECK(got, ...) check((double[]){__VA_ARGS__}, got, sizeof((double[]){__VA_ARGS__}) / sizeof(double))
 
 /* ---- convolution --------------------------------------------------------------------------------------------- */
 
-static double image[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};          /* 3x3, one channel */
-static double kernel[9] = {1, 0, -1, 2, 0, -2, 1, 0, -1};      /* Sobel: no symmetry from left to right */
+static double image[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};     /* 3x3, one channel */
+static double kernel[9] = {1, 0, -1, 2, 0, -2, 1, 0, -1}; /* Sobel: no symmetry from left to right */
 
 static void conv_3x3_with_padding_correlates(void **state)
 {
     (void)state;
-    const dt_op op = {.kind = DT_OP_CONV, .in = {{1, 1, 3, 3}, {1, 1, 3, 3}, {1, 1, 1, 1}}, .out = {{1, 1, 3, 3}},
+    const dt_op op = {.kind = DT_OP_CONV,
+                      .in = {{1, 1, 3, 3}, {1, 1, 3, 3}, {1, 1, 1, 1}},
+                      .out = {{1, 1, 3, 3}},
                       .a.conv = {.out_channels = 1, .kernel_h = 3, .kernel_w = 3, .stride = 1, .pad = 1}};
     double y[9], bias[1] = {10};
     run(op, IN(image, kernel, bias), OUT(y));
@@ -53,7 +56,9 @@ static void conv_3x3_with_padding_correlates(void **state)
 static void conv_stride_and_dilation_take_the_right_places(void **state)
 {
     (void)state;
-    dt_op op = {.kind = DT_OP_CONV, .in = {{1, 1, 3, 3}, {1, 1, 2, 2}}, .out = {{1, 1, 2, 2}},
+    dt_op op = {.kind = DT_OP_CONV,
+                .in = {{1, 1, 3, 3}, {1, 1, 2, 2}},
+                .out = {{1, 1, 2, 2}},
                 .a.conv = {.out_channels = 1, .kernel_h = 2, .kernel_w = 2, .stride = 2, .pad = 1}};
     double y[4], weight[4] = {1, 10, 100, 1000};
     run(op, IN(image, weight), OUT(y)); /* windows start at -1 and 1 */
@@ -69,14 +74,18 @@ static void conv_groups_keep_channels_apart_and_weights_are_oihw(void **state)
 {
     (void)state;
     /* Two places of four channels, 1x1 kernel, two groups of two in and one out. */
-    const dt_op op = {.kind = DT_OP_CONV, .in = {{1, 4, 1, 2}, {2, 2, 1, 1}}, .out = {{1, 2, 1, 2}},
+    const dt_op op = {.kind = DT_OP_CONV,
+                      .in = {{1, 4, 1, 2}, {2, 2, 1, 1}},
+                      .out = {{1, 2, 1, 2}},
                       .a.conv = {.out_channels = 2, .kernel_h = 1, .kernel_w = 1, .stride = 1, .groups = 2}};
     double x[8] = {1, 2, 3, 4, 5, 6, 7, 8}, weight[4] = {1, 10, 100, 1000}, y[4];
     run(op, IN(x, weight), OUT(y));
     CHECK(y, 1 + 20, 300 + 4000, 5 + 60, 700 + 8000);
 
     /* OIHW: one place, two channels, kernel 1x2 over two places: weight [0][i][0][s] at 2 i + s. */
-    const dt_op wide = {.kind = DT_OP_CONV, .in = {{1, 2, 1, 2}, {1, 2, 1, 2}}, .out = {{1, 1, 1, 1}},
+    const dt_op wide = {.kind = DT_OP_CONV,
+                        .in = {{1, 2, 1, 2}, {1, 2, 1, 2}},
+                        .out = {{1, 1, 1, 1}},
                         .a.conv = {.out_channels = 1, .kernel_h = 1, .kernel_w = 2, .stride = 1}};
     double pair[4] = {1, 2, 3, 4}; /* place 0: channels 1, 2; place 1: 3, 4 */
     run(wide, IN(pair, weight), OUT(y));
@@ -88,7 +97,9 @@ static void conv_gradients_are_the_transposed_sums(void **state)
     (void)state;
     /* dL/dy is one at the middle place only, so dx is the kernel and dweight the image. */
     double dy[9] = {0, 0, 0, 0, 1, 0, 0, 0, 0}, d[9];
-    dt_op op = {.kind = DT_OP_CONV_GRAD_INPUT, .in = {{1, 1, 3, 3}, {1, 1, 3, 3}}, .out = {{1, 1, 3, 3}},
+    dt_op op = {.kind = DT_OP_CONV_GRAD_INPUT,
+                .in = {{1, 1, 3, 3}, {1, 1, 3, 3}},
+                .out = {{1, 1, 3, 3}},
                 .a.conv = {.out_channels = 1, .kernel_h = 3, .kernel_w = 3, .stride = 1, .pad = 1}};
     run(op, IN(dy, kernel), OUT(d));
     check(kernel, d, 9);
@@ -109,7 +120,8 @@ static void matmul_transposes_and_adds_bias(void **state)
     op.a.matmul.transpose_b = true;
     run(op, IN(a, b, bias), OUT(y));
     CHECK(y, 21.5, 2099.5, 43.5, 4299.5, 65.5, 6499.5);
-    op = (dt_op){.kind = DT_OP_MATMUL, .in = {{2, 3, 1, 1}, {2, 2, 1, 1}}, .out = {{3, 2, 1, 1}}, .a.matmul = {true, false}};
+    op = (dt_op){
+        .kind = DT_OP_MATMUL, .in = {{2, 3, 1, 1}, {2, 2, 1, 1}}, .out = {{3, 2, 1, 1}}, .a.matmul = {true, false}};
     run(op, IN(a, b), OUT(y)); /* columns of ((1,2,3),(4,5,6)) */
     CHECK(y, 401, 4010, 502, 5020, 603, 6030);
 }
@@ -120,10 +132,14 @@ static void max_pool_gives_its_gradient_to_the_first_maximum(void **state)
 {
     (void)state;
     double x[9] = {1, 7, 2, 7, 7, 3, 0, 1, 2}, y[4], dy[4] = {1, 10, 100, 1000}, dx[9];
-    dt_op op = {.kind = DT_OP_MAX_POOL, .in = {{1, 1, 3, 3}}, .out = {{1, 1, 2, 2}}, .a.pool = {.kernel = 2, .stride = 1}};
+    dt_op op = {
+        .kind = DT_OP_MAX_POOL, .in = {{1, 1, 3, 3}}, .out = {{1, 1, 2, 2}}, .a.pool = {.kernel = 2, .stride = 1}};
     run(op, IN(x), OUT(y));
     CHECK(y, 7, 7, 7, 7);
-    op = (dt_op){.kind = DT_OP_MAX_POOL_GRAD, .in = {{1, 1, 2, 2}, {1, 1, 3, 3}, {1, 1, 2, 2}}, .out = {{1, 1, 3, 3}}, .a = op.a};
+    op = (dt_op){.kind = DT_OP_MAX_POOL_GRAD,
+                 .in = {{1, 1, 2, 2}, {1, 1, 3, 3}, {1, 1, 2, 2}},
+                 .out = {{1, 1, 3, 3}},
+                 .a = op.a};
     run(op, IN(dy, x, y), OUT(dx));
     CHECK(dx, 0, 11, 0, 100, 1000, 0, 0, 0, 0);
 }
@@ -132,7 +148,10 @@ static void avg_pool_counts_real_places_only(void **state)
 {
     (void)state;
     double y[4], dy[4] = {4, 4, 4, 4}, dx[9];
-    dt_op op = {.kind = DT_OP_AVG_POOL, .in = {{1, 1, 3, 3}}, .out = {{1, 1, 2, 2}}, .a.pool = {.kernel = 2, .stride = 2, .pad = 1}};
+    dt_op op = {.kind = DT_OP_AVG_POOL,
+                .in = {{1, 1, 3, 3}},
+                .out = {{1, 1, 2, 2}},
+                .a.pool = {.kernel = 2, .stride = 2, .pad = 1}};
     run(op, IN(image), OUT(y)); /* windows {1} {2,3} {4,7} {5,6,8,9} */
     CHECK(y, 1, 2.5, 5.5, 7);
     op = (dt_op){.kind = DT_OP_AVG_POOL_GRAD, .in = {{1, 1, 2, 2}}, .out = {{1, 1, 3, 3}}, .a = op.a};
@@ -189,7 +208,9 @@ static void bn_track_moves_towards_the_unbiased_variance(void **state)
     (void)state;
     double stats[4] = {3, 2, 0.5, 2}, mean[2] = {1, 1}, variance[2] = {1, 1}, token;
     const dt_shape c = {1, 2, 1, 1};
-    const dt_op op = {.kind = DT_OP_BN_TRACK, .in = {{2, 2, 1, 1}, c, c}, .out = {{1, 1, 1, 1}},
+    const dt_op op = {.kind = DT_OP_BN_TRACK,
+                      .in = {{2, 2, 1, 1}, c, c},
+                      .out = {{1, 1, 1, 1}},
                       .a.bn = {.eps = 0.25, .momentum = 0.1, .count = 2}};
     run(op, IN(stats, mean, variance), OUT(&token));
     CHECK(mean, 0.9 + 0.3, 0.9 + 0.2);
@@ -199,12 +220,13 @@ static void bn_track_moves_towards_the_unbiased_variance(void **state)
 static void bn_gradient_is_orthogonal_to_what_normalisation_removes(void **state)
 {
     (void)state;
-    double stats[4] = {3, 2, 0.5, 2}, weight[2] = {10, 1}, dy[4] = {1, 4, 2, 6}, y[4] = {1, 1, 1, 0}, sums[4], dx[4], emitted[4];
+    double stats[4] = {3, 2, 0.5, 2}, weight[2] = {10, 1}, dy[4] = {1, 4, 2, 6}, y[4] = {1, 1, 1, 0}, sums[4], dx[4],
+           emitted[4];
     const dt_shape s = {2, 2, 1, 1}, c = {1, 2, 1, 1};
     dt_op op = {.kind = DT_OP_BN_GRAD_STATS, .in = {s, s, s, s}, .out = {s, s}, .a.bn.emit = true};
     run(op, IN(dy, bn_x, stats, y), OUT(sums, emitted));
-    CHECK(sums, 3, 4, -1 + 2, 0);      /* xhat of channel 0: -1, 1; of channel 1: 0, 0 */
-    CHECK(emitted, 1, 4, 2, 0);        /* the last is masked */
+    CHECK(sums, 3, 4, -1 + 2, 0); /* xhat of channel 0: -1, 1; of channel 1: 0, 0 */
+    CHECK(emitted, 1, 4, 2, 0);   /* the last is masked */
     op = (dt_op){.kind = DT_OP_BN_GRAD_INPUT, .in = {s, s, s, c, s, s}, .out = {s}};
     run(op, IN(dy, bn_x, stats, weight, sums, y), OUT(dx));
     /* channel 0: 10/2 (1 - (3 - 1)/2), 5 (2 - (3 + 1)/2); channel 1: 2 (4 - 4/2), 2 (0 - 2) */
@@ -231,11 +253,15 @@ static void an_index_that_names_no_class_picks_nothing(void **state)
     (void)state;
     double x[6] = {1, 2, 3, 4, 5, 6}, y[3], dx[6];
     int32_t index[3] = {1, -1, 2};
-    dt_op op = {.kind = DT_OP_PICK, .in = {{3, 2, 1, 1}, {3, 1, 1, 1}}, .in_type = {DT_REAL, DT_INDEX}, .out = {{3, 1, 1, 1}}};
+    dt_op op = {
+        .kind = DT_OP_PICK, .in = {{3, 2, 1, 1}, {3, 1, 1, 1}}, .in_type = {DT_REAL, DT_INDEX}, .out = {{3, 1, 1, 1}}};
     run(op, IN(x, index), OUT(y));
     CHECK(y, 2, 0, 0);
     double dy[3] = {7, 8, 9};
-    op = (dt_op){.kind = DT_OP_PICK_GRAD, .in = {{3, 1, 1, 1}, {3, 1, 1, 1}}, .in_type = {DT_REAL, DT_INDEX}, .out = {{3, 2, 1, 1}}};
+    op = (dt_op){.kind = DT_OP_PICK_GRAD,
+                 .in = {{3, 1, 1, 1}, {3, 1, 1, 1}},
+                 .in_type = {DT_REAL, DT_INDEX},
+                 .out = {{3, 2, 1, 1}}};
     run(op, IN(dy, index), OUT(dx));
     CHECK(dx, 0, 7, 0, 0, 0, 0);
 }
@@ -256,8 +282,8 @@ static void simplex_weights_prefer_the_network_that_is_right(void **state)
     assert_true(fabs(a[0]) < 1e-8 && fabs(a[1] - 1) < 1e-8 && fabs(a[2]) < 1e-8);
 }
 
-/* Two images of label 0: z_1 = (2,0), (0,2) and z_2 = (0,2), (4,0) differ from the label by -+d; with a on z_1 the margins
- * are 4a - 2 and 4 - 6a, and the derivative -4 s(2 - 4a) + 6 s(6a - 4) vanishes at an a that is found here
+/* Two images of label 0: z_1 = (2,0), (0,2) and z_2 = (0,2), (4,0) differ from the label by -+d; with a on z_1 the
+ * margins are 4a - 2 and 4 - 6a, and the derivative -4 s(2 - 4a) + 6 s(6a - 4) vanishes at an a that is found here
  * by a bisection of its own. */
 static void simplex_weights_find_an_inner_minimum(void **state)
 {
@@ -272,7 +298,8 @@ static void simplex_weights_find_an_inner_minimum(void **state)
         else low = m;
     }
     const dt_shape s = {2, 2, 1, 1};
-    dt_op op = {.kind = DT_OP_SIMPLEX_WEIGHTS, .in = {{2, 1, 1, 1}, s, s}, .in_type = {DT_INDEX}, .out = {{1, 2, 1, 1}}};
+    dt_op op = {
+        .kind = DT_OP_SIMPLEX_WEIGHTS, .in = {{2, 1, 1, 1}, s, s}, .in_type = {DT_INDEX}, .out = {{1, 2, 1, 1}}};
     assert_true(low > 0.1 && low < 0.9);
     run(op, IN(labels, z1, z2), OUT(a));
     assert_true(fabs(a[0] - low) < 1e-8 && fabs(a[0] + a[1] - 1) < 1e-12);
@@ -336,7 +363,8 @@ static void sgd_makes_pytorchs_steps(void **state)
 {
     (void)state;
     double w[1] = {2}, v[1] = {0}, g[1] = {1}, flag;
-    dt_sgd p = {.weight = w, .momentum = v, .gradient = g, .n = 1, .lr = 0.5, .momentum_factor = 0.5, .weight_decay = 0.25};
+    dt_sgd p = {
+        .weight = w, .momentum = v, .gradient = g, .n = 1, .lr = 0.5, .momentum_factor = 0.5, .weight_decay = 0.25};
     const dt_op op = {.kind = DT_OP_SGD, .out = {{1, 1, 1, 1}}};
     run(op, IN(&p), OUT(&flag)); /* g = 1.5, v = 1.5, w = 2 - 0.75 */
     CHECK(w, 1.25);
@@ -390,14 +418,20 @@ static void work_and_traffic_follow_from_shapes(void **state)
 {
     (void)state;
     /* resnet's 3x3 on 16 channels of 32x32, one image: 2,359,296 multiply-adds; three tensors of 16384, 2304, 16384. */
-    dt_op op = {.kind = DT_OP_CONV, .n_in = 2, .n_out = 1, .in = {{1, 16, 32, 32}, {16, 16, 3, 3}}, .out = {{1, 16, 32, 32}}};
+    dt_op op = {
+        .kind = DT_OP_CONV, .n_in = 2, .n_out = 1, .in = {{1, 16, 32, 32}, {16, 16, 3, 3}}, .out = {{1, 16, 32, 32}}};
     assert_true(dt_op_macs(&op) == 2359296);
     assert_true(dt_op_bytes(&op) == 4 * (16384 + 2304 + 16384));
     op.kind = DT_OP_CONV_GRAD_INPUT;
     assert_true(dt_op_macs(&op) == 2359296);
-    op = (dt_op){.kind = DT_OP_CONV_GRAD_WEIGHT, .n_in = 2, .n_out = 1, .in = {{1, 16, 32, 32}, {1, 16, 32, 32}}, .out = {{16, 16, 3, 3}}};
+    op = (dt_op){.kind = DT_OP_CONV_GRAD_WEIGHT,
+                 .n_in = 2,
+                 .n_out = 1,
+                 .in = {{1, 16, 32, 32}, {1, 16, 32, 32}},
+                 .out = {{16, 16, 3, 3}}};
     assert_true(dt_op_macs(&op) == 2359296);
-    op = (dt_op){.kind = DT_OP_MATMUL, .n_in = 2, .n_out = 1, .in = {{5, 64, 1, 1}, {5, 100, 1, 1}}, .out = {{64, 100, 1, 1}}};
+    op = (dt_op){
+        .kind = DT_OP_MATMUL, .n_in = 2, .n_out = 1, .in = {{5, 64, 1, 1}, {5, 100, 1, 1}}, .out = {{64, 100, 1, 1}}};
     op.a.matmul.transpose_a = true;
     assert_true(dt_op_macs(&op) == 5 * 64 * 100);
 }

@@ -29,7 +29,8 @@ static duet_status kernel(dt_device *d, const dt_op *op, dt_kernel *out, duet_er
 {
     const dt_formula formula = (d->precision == DT_F64 ? dt_reference_f64 : dt_reference_f32)[op->kind];
     if (!formula)
-        return dt_fail(err, DUET_DEVICE, "reference: '%s' is not an operation that runs; the program should have resolved it",
+        return dt_fail(err, DUET_DEVICE,
+                       "reference: '%s' is not an operation that runs; the program should have resolved it",
                        dt_kind_name(op->kind));
     reference_kernel *k = dt_alloc(1, sizeof *k);
     if (!k) return dt_fail(err, DUET_MEMORY, "reference: %s: out of memory for a kernel", dt_kind_name(op->kind));
@@ -58,7 +59,8 @@ static duet_status slab(dt_device *d, size_t bytes, void **out, duet_error *err)
     (void)d;
     void *block = dt_alloc(bytes ? bytes : 1, 1);
     if (!block)
-        return dt_fail(err, DUET_MEMORY, "reference: cannot get %zu bytes; use a smaller batch or smaller networks", bytes);
+        return dt_fail(err, DUET_MEMORY, "reference: cannot get %zu bytes; use a smaller batch or smaller networks",
+                       bytes);
     *out = block;
     return DUET_OK;
 }
