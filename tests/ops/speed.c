@@ -1,10 +1,10 @@
 /* How fast each device computes the operations of a training step: `ops_speed [FILTER [THREADS [ISA]]]`.
  *
  * For each case of the speed list whose name contains FILTER, one line for each device: the best time of some runs,
- * GFLOP/s (a multiply-add is two), GB/s of the least traffic the shapes imply, and which implementation ran. Operands
- * alternate between two sets that together exceed most caches, as in a step, where an operand was last touched long
- * ago. The reference is shown only when FILTER is `reference:TEXT`. ISA limits the instruction set: portable, avx2,
- * avx512. */
+ * GFLOP/s (a multiply-add is two), GB/s of the least traffic the shapes imply, and which implementation ran. Runs
+ * alternate between two sets of operands, so that large ones come from memory, as in a step, where an operand was last
+ * touched long ago; small ones stay in the cache. The reference is shown only when FILTER is `reference:TEXT`. ISA
+ * limits the instruction set: portable, avx2, avx512. */
 #include "cases.h"
 
 #include <stdlib.h>
