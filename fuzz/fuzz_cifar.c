@@ -1,5 +1,5 @@
-/* Any bytes as the archive of a CIFAR set: refused with a message that names the file, or every record it promises can be read and has a
- * label in range. The records inside go through the same checks as those of unpacked files. */
+/* Any bytes as the archive of a CIFAR set: refused with a message that names the file, or every record it promises
+ * can be read and has a label in range. The records inside go through the same checks as those of unpacked files. */
 #include "data/data.h"
 
 #include <stdlib.h>

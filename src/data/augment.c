@@ -1,5 +1,5 @@
-/* Random crop and flip of one picture, in bytes. The same stream gives the same crop whatever the number of channels, which is how
- * a mask follows its picture. */
+/* Random crop and flip of one picture, in bytes. The same stream gives the same crop whatever the number of
+ * channels, which is how a mask follows its picture. */
 #include "data/data.h"
 
 #include <string.h>
@@ -9,8 +9,8 @@ enum { PAD = 4 }; /* pixels of zero bytes on every side before the crop, as ever
 /* One row of the result: pixels x0.. of `row` (w of them; those outside the row are zero). */
 static void copy_row(const uint8_t *row, ptrdiff_t x0, size_t w, size_t channels, uint8_t *out)
 {
-    size_t skip = x0 < 0 ? (size_t)-x0 : 0;  /* zero pixels on the left */
-    size_t from = x0 > 0 ? (size_t)x0 : 0;   /* first pixel taken */
+    size_t skip = x0 < 0 ? (size_t)-x0 : 0; /* zero pixels on the left */
+    size_t from = x0 > 0 ? (size_t)x0 : 0;  /* first pixel taken */
     size_t n = w > skip + from ? w - skip - from : 0;
     if (n == 0) skip = w;
     memset(out, 0, skip * channels);
@@ -28,7 +28,8 @@ static void flip_row(uint8_t *row, size_t w, size_t channels)
         }
 }
 
-void dt_augment_apply(dt_augment a, dt_rng rng, const uint8_t *pixels, size_t h, size_t w, size_t channels, uint8_t *out)
+void dt_augment_apply(dt_augment a, dt_rng rng, const uint8_t *pixels, size_t h, size_t w, size_t channels,
+                      uint8_t *out)
 {
     ptrdiff_t dy = 0, dx = 0;
     bool flip = false;

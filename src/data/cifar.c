@@ -1,14 +1,15 @@
-/* CIFAR-10 and CIFAR-100 in the binary layout of their authors (https://www.cs.toronto.edu/~kriz/cifar.html), from unpacked files or
- * straight from the published archive.
+/* CIFAR-10 and CIFAR-100 in the binary layout of their authors (https://www.cs.toronto.edu/~kriz/cifar.html), from
+ * unpacked files or straight from the published archive.
  *
  * A record is the labels, one byte each, then 32x32 pixels as three planes, red, green, blue:
  *
- *     CIFAR-10      label            | 1024 red | 1024 green | 1024 blue        3,073 bytes
- *     CIFAR-100     coarse   fine    | 1024 red | 1024 green | 1024 blue        3,074 bytes; the fine label is the class
+ *     CIFAR-10    label        | 1024 red | 1024 green | 1024 blue    3,073 bytes
+ *     CIFAR-100   coarse fine  | 1024 red | 1024 green | 1024 blue    3,074 bytes; the fine label is the class
  *
- * Checked when opened: every file is there, is a whole number of records, not more than the official number, and every label is in range.
- * Fewer records than the official number are accepted (a subset for trying things) and said. The SHA-256 of every file is compared
- * with the official one; a difference is said, not refused, for pixels may have been changed on purpose.
+ * Checked when opened: every file is there, is a whole number of records, not more than the official number, and
+ * every label is in range. Fewer records than the official number are accepted (a subset for trying things) and
+ * said. The SHA-256 of every file is compared with the official one; a difference is said, not refused, for pixels
+ * may have been changed on purpose.
  *
  * Files stay mapped, so a record's pixels are read when they are needed; members of an archive lie in memory. */
 #include "data/data_impl.h"
@@ -28,8 +29,8 @@ typedef struct official_file {
 /* What is true of one of the two sets. */
 typedef struct cifar_set {
     const char *title, *folder, *archive, *archive_sha256; /* folder: the one inside the archive */
-    size_t label_bytes;            /* the last one is the class */
-    size_t label_end[MAX_LABELS];  /* labels are 0..end-1 */
+    size_t label_bytes;                                    /* the last one is the class */
+    size_t label_end[MAX_LABELS];                          /* labels are 0..end-1 */
     size_t n_files;
     official_file file[MAX_FILES]; /* training files, then the one test file */
     float mean[3], std[3];
@@ -51,9 +52,13 @@ typedef struct cifar {
 
 /* ---- reading a record ---------------------------------------------------------------------------------------- */
 
-static size_t record_bytes(const cifar_set *set) { return set->label_bytes + 3 * PLANE; }
+static size_t record_bytes(const cifar_set *set)
+{
+    return set->label_bytes + 3 * PLANE;
+}
 
-static void read_record(const dt_source *source, dt_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+static void read_record(const dt_source *source, dt_split split, size_t index, uint8_t *pixels, int32_t *label,
+                        uint8_t *mask)
 {
     const cifar *c = (const cifar *)source;
     (void)mask; /* there are none */
@@ -82,15 +87,23 @@ static void close_cifar(dt_source *source)
 static duet_status check_size(const cifar_set *set, const official_file *f, size_t n, duet_error *err)
 {
     size_t record = record_bytes(set), other = 3 * PLANE + (set->label_bytes == 1 ? 2 : 1);
-    if (n == 0) return dt_fail(err, DUET_DATA, "the file is empty; expected up to %zu records of %zu bytes. Fetch it again", f->records, record);
+    if (n == 0)
+        return dt_fail(err, DUET_DATA, "the file is empty; expected up to %zu records of %zu bytes. Fetch it again",
+                       f->records, record);
     if (n > f->records * record)
-        return dt_fail(err, DUET_DATA, "more than the %zu bytes (%zu records of %zu bytes) that the official file has; this is no %s %s. Fetch it again",
+        return dt_fail(err, DUET_DATA,
+                       "more than the %zu bytes (%zu records of %zu bytes) that the official file has; this is no %s "
+                       "%s. Fetch it again",
                        f->records * record, f->records, record, set->title, f->name);
     if (n % record == 0) return DUET_OK;
     if (n % other == 0)
-        return dt_fail(err, DUET_DATA, "%zu bytes are %zu records of %zu bytes, as the other CIFAR set has them; expected records of %zu bytes. Is this the folder of %s?", n,
-                       n / other, other, record, set->label_bytes == 1 ? "CIFAR-100" : "CIFAR-10");
-    return dt_fail(err, DUET_DATA, "%zu bytes are %zu records of %zu bytes and %zu bytes left over; expected whole records, %zu bytes in the official file. It was cut off or damaged: fetch it again",
+        return dt_fail(err, DUET_DATA,
+                       "%zu bytes are %zu records of %zu bytes, as the other CIFAR set has them; expected records of "
+                       "%zu bytes. Is this the folder of %s?",
+                       n, n / other, other, record, set->label_bytes == 1 ? "CIFAR-100" : "CIFAR-10");
+    return dt_fail(err, DUET_DATA,
+                   "%zu bytes are %zu records of %zu bytes and %zu bytes left over; expected whole records, %zu bytes "
+                   "in the official file. It was cut off or damaged: fetch it again",
                    n, n / record, record, n % record, f->records * record);
 }
 
@@ -100,25 +113,31 @@ static duet_status check_labels(const cifar_set *set, const uint8_t *bytes, size
     for (size_t i = 0; i < records; i++)
         for (size_t k = 0; k < set->label_bytes; k++)
             if (bytes[i * record + k] >= set->label_end[k])
-                return dt_fail(err, DUET_DATA, "record %zu (byte %zu) has %slabel %u; labels are 0 to %zu. The file is damaged or no %s file: fetch it again", i,
-                               i * record + k, set->label_bytes == 1 ? "" : k == 0 ? "coarse " : "fine ", (unsigned)bytes[i * record + k],
-                               set->label_end[k] - 1, set->title);
+                return dt_fail(err, DUET_DATA,
+                               "record %zu (byte %zu) has %slabel %u; labels are 0 to %zu. The file is damaged or no "
+                               "%s file: fetch it again",
+                               i, i * record + k,
+                               k + 1 < set->label_bytes ? "coarse " : "",
+                               (unsigned)bytes[i * record + k], set->label_end[k] - 1, set->title);
     return DUET_OK;
 }
 
-static void say_digest(const dt_log_sink *log, const char *where, const official_file *f, const uint8_t *bytes, size_t n, size_t records)
+static void say_digest(const dt_log_sink *log, const char *where, const official_file *f, const uint8_t *bytes,
+                       size_t n, size_t records)
 {
     char hex[65];
     dt_sha256(bytes, n, hex);
-    if (strcmp(hex, f->sha256) == 0)
-        dt_say(log, "%s: the official file, SHA-256 %s", where, hex);
+    if (strcmp(hex, f->sha256) == 0) dt_say(log, "%s: the official file, SHA-256 %s", where, hex);
     else if (records < f->records)
-        dt_say(log, "%s: %zu records, fewer than the official %zu; all are used. SHA-256 %s", where, records, f->records, hex);
+        dt_say(log, "%s: %zu records, fewer than the official %zu; all are used. SHA-256 %s", where, records,
+               f->records, hex);
     else
-        dt_say(log, "%s: not the official file, though it has its size: SHA-256 %s, official %s", where, hex, f->sha256);
+        dt_say(log, "%s: not the official file, though it has its size: SHA-256 %s, official %s", where, hex,
+               f->sha256);
 }
 
-static duet_status take_part(cifar *c, size_t i, const char *where, const uint8_t *bytes, size_t n, const dt_log_sink *log, duet_error *err)
+static duet_status take_part(cifar *c, size_t i, const char *where, const uint8_t *bytes, size_t n,
+                             const dt_log_sink *log, duet_error *err)
 {
     const official_file *f = &c->set->file[i];
     size_t records = n / record_bytes(c->set);
@@ -163,17 +182,16 @@ static duet_status look_into(const cifar_set *set, const char *folder, size_t *n
     *missing = NULL;
     for (size_t i = 0; i < set->n_files; i++) {
         DT_TRY(join(folder, set->file[i].name, path, err));
-        if (exists(path))
-            ++*n;
-        else if (!*missing)
-            *missing = set->file[i].name;
+        if (exists(path)) ++*n;
+        else if (!*missing) *missing = set->file[i].name;
     }
     return DUET_OK;
 }
 
-/* What to read for the folder `given`: its own files, those in the folder that the archive unpacks to, the archive itself, in
- * this order. */
-static duet_status locate_in_folder(const dt_source_kind *kind, const char *given, char path[PATH_MAX], bool *archive, duet_error *err)
+/* What to read for the folder `given`: its own files, those in the folder that the archive unpacks to, the archive
+ * itself, in this order. */
+static duet_status locate_in_folder(const dt_source_kind *kind, const char *given, char path[PATH_MAX], bool *archive,
+                                    duet_error *err)
 {
     const cifar_set *set = kind->data;
     char below[PATH_MAX];
@@ -188,23 +206,31 @@ static duet_status locate_in_folder(const dt_source_kind *kind, const char *give
     *archive = exists(path);
     if (*archive) return DUET_OK;
     if (n > 0 || n_below > 0)
-        return dt_fail(err, DUET_DATA, "%s/%s: missing, though other files of %s are there; %s needs %s. Unpack %s again", n > 0 ? given : below,
-                       n > 0 ? missing : missing_below, set->title, kind->name, kind->needs, set->archive);
-    return dt_fail(err, DUET_DATA, "%s: no %s in this folder; looked for %s. Fetch https://www.cs.toronto.edu/~kriz/%s into it", given, set->title,
-                   kind->needs, set->archive);
+        return dt_fail(
+            err, DUET_DATA, "%s/%s: missing, though other files of %s are there; %s needs %s. Unpack %s again",
+            n > 0 ? given : below, n > 0 ? missing : missing_below, set->title, kind->name, kind->needs, set->archive);
+    return dt_fail(err, DUET_DATA,
+                   "%s: no %s in this folder; looked for %s. Fetch https://www.cs.toronto.edu/~kriz/%s into it", given,
+                   set->title, kind->needs, set->archive);
 }
 
-static duet_status locate(const dt_source_kind *kind, const char *given, char path[PATH_MAX], bool *archive, duet_error *err)
+static duet_status locate(const dt_source_kind *kind, const char *given, char path[PATH_MAX], bool *archive,
+                          duet_error *err)
 {
     struct stat facts;
     *archive = false;
     if (!given || !*given)
-        return dt_fail(err, DUET_DATA, "%s: no folder given; set data.path to a folder with %s, or the environment variable DUET_DATA to the folder above a folder %s with them",
+        return dt_fail(err, DUET_DATA,
+                       "%s: no folder given; set data.path to a folder with %s, or the environment variable DUET_DATA "
+                       "to the folder above a folder %s with them",
                        kind->name, kind->needs, kind->name);
-    if (stat(given, &facts) != 0) return dt_fail(err, DUET_DATA, "%s: %s; %s needs a folder with %s", given, strerror(errno), kind->name, kind->needs);
+    if (stat(given, &facts) != 0)
+        return dt_fail(err, DUET_DATA, "%s: %s; %s needs a folder with %s", given, strerror(errno), kind->name,
+                       kind->needs);
     if (S_ISDIR(facts.st_mode)) return locate_in_folder(kind, given, path, archive, err);
     if (!S_ISREG(facts.st_mode))
-        return dt_fail(err, DUET_DATA, "%s: neither a folder nor a file; %s needs a folder with %s", given, kind->name, kind->needs);
+        return dt_fail(err, DUET_DATA, "%s: neither a folder nor a file; %s needs a folder with %s", given, kind->name,
+                       kind->needs);
     *archive = true;
     return copy_path(given, path, err);
 }
@@ -236,13 +262,15 @@ static duet_status load_archive(cifar *c, const char *path, const dt_log_sink *l
     for (size_t i = 0; i < set->n_files; i++) names[i] = set->file[i].name;
     DT_TRY(dt_archive_read(path, names, set->n_files, largest_file(set), c->members, err));
     DT_TRY(dt_sha256_file(path, hex, err));
-    dt_say(log, "%s: %s, SHA-256 %s", path, strcmp(hex, set->archive_sha256) == 0 ? "the official archive" : "not the official archive", hex);
+    dt_say(log, "%s: %s, SHA-256 %s", path,
+           strcmp(hex, set->archive_sha256) == 0 ? "the official archive" : "not the official archive", hex);
     for (size_t i = 0; i < set->n_files; i++) {
         char where[PATH_MAX + 64];
         snprintf(where, sizeof where, "%s: %s", path, names[i]);
         if (!c->members[i].bytes)
-            return dt_fail(err, DUET_DATA, "%s is not in the archive; expected %s. Fetch https://www.cs.toronto.edu/~kriz/%s", where, set->archive,
-                           set->archive);
+            return dt_fail(err, DUET_DATA,
+                           "%s is not in the archive; expected %s. Fetch https://www.cs.toronto.edu/~kriz/%s", where,
+                           set->archive, set->archive);
         DT_TRY(take_part(c, i, where, c->members[i].bytes, c->members[i].n, log, err));
     }
     return DUET_OK;
@@ -262,8 +290,8 @@ static void fill_facts(cifar *c, const char *name)
     f->class_names = set->class_names;
 }
 
-static duet_status open_cifar(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log, dt_source **out,
-                              duet_error *err)
+static duet_status open_cifar(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
+                              dt_source **out, duet_error *err)
 {
     (void)seed; /* nothing is drawn */
     char found[PATH_MAX] = "";
@@ -286,19 +314,21 @@ static duet_status open_cifar(const dt_source_kind *kind, const char *path, uint
 
 /* ---- the two sets -------------------------------------------------------------------------------------------- */
 
-static const char *const names_10[10] = {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
+static const char *const names_10[10] = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                         "dog",      "frog",       "horse", "ship", "truck"};
 
 /* clang-format off */
 static const char *const names_100[100] = {
-    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy", "bridge", "bus",
-    "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock", "cloud", "cockroach", "couch",
-    "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish", "forest", "fox", "girl", "hamster", "house",
-    "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle",
-    "mountain", "mouse", "mushroom", "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree",
-    "plain", "plate", "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark",
-    "shrew", "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
-    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale", "willow_tree", "wolf",
-    "woman", "worm"};
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl",
+    "boy", "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee",
+    "clock", "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant",
+    "flatfish", "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower",
+    "leopard", "lion", "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom",
+    "oak_tree", "orange", "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate",
+    "poppy", "porcupine", "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark",
+    "shrew", "skunk", "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower",
+    "sweet_pepper", "table", "tank", "telephone", "television", "tiger", "tractor", "train", "trout", "tulip",
+    "turtle", "wardrobe", "whale", "willow_tree", "wolf", "woman", "worm"};
 /* clang-format on */
 
 static const cifar_set set_10 = {

@@ -1,16 +1,17 @@
 /* Batches, prepared ahead by worker threads.
  *
- * A pass is a list of steps; step s needs records order[s * batch ...]. Slots form a ring: step s is made in slot s % n_slots and nowhere
- * else, so the consumer knows where to wait and no queue is needed. A slot goes round like this:
+ * A pass is a list of steps; step s needs records order[s * batch ...]. Slots form a ring: step s is made in slot
+ * s % n_slots and nowhere else, so the consumer knows where to wait and no queue is needed. A slot goes round:
  *
- *     FREE  --a worker claims the next step-->  FILLING  --done-->  READY  --dt_loader_next-->  HELD  --dt_loader_give_back-->  FREE
+ *     FREE --claimed by a worker--> FILLING --done--> READY --dt_loader_next--> HELD --dt_loader_give_back--> FREE
  *
  * Invariants.
- *   - State, claims and the pass are read and written under the lock only. The contents of a slot belong to exactly one thread:
- *     the worker while FILLING, the consumer while HELD, nobody else ever. Passing the lock orders the writes.
- *   - Workers claim whole steps in order (claimed), and only when the step's slot is FREE. The consumer takes steps in order (taken).
- *   - What is in a batch depends on (seed, epoch, step) alone: each record's random numbers are keyed by the record, so
- *     it does not matter which worker made it, or when, or how many there are.
+ *   - State, claims and the pass are read and written under the lock only. The contents of a slot belong to exactly one
+ *     thread: the worker while FILLING, the consumer while HELD, nobody else ever. Passing the lock orders the writes.
+ *   - Workers claim whole steps in order (claimed), and only when the step's slot is FREE. The consumer takes steps in
+ *     order (taken).
+ *   - What is in a batch depends on (seed, epoch, step) alone: each record's random numbers are keyed by the record,
+ *     so it does not matter which worker made it, or when, or how many there are.
  *   - Nothing is allocated after creation. */
 #include "data/data_impl.h"
 
@@ -35,10 +36,10 @@ typedef struct worker {
 
 struct dt_loader {
     dt_loader_spec spec;
-    size_t pixels;             /* of a picture: height * width */
-    size_t steps;              /* of a pass */
-    uint32_t *order;           /* [spec.n_indices]; written by dt_loader_start while no worker is filling */
-    float value[CHANNELS][256];/* (byte / 255 - mean) / std */
+    size_t pixels;              /* of a picture: height * width */
+    size_t steps;               /* of a pass */
+    uint32_t *order;            /* [spec.n_indices]; written by dt_loader_start while no worker is filling */
+    float value[CHANNELS][256]; /* (byte / 255 - mean) / std */
     slot *slots;
     size_t n_slots;
     worker *workers;
@@ -99,7 +100,10 @@ static void fill_batch(const dt_loader *l, const worker *w, uint32_t epoch, size
     clear_rest(l, b);
 }
 
-static slot *slot_of(const dt_loader *l, size_t step) { return &l->slots[step % l->n_slots]; }
+static slot *slot_of(const dt_loader *l, size_t step)
+{
+    return &l->slots[step % l->n_slots];
+}
 
 static void *work(void *argument)
 {
@@ -129,17 +133,19 @@ static void *work(void *argument)
 static duet_status check_spec(const dt_loader_spec *s, size_t records, duet_error *err)
 {
     if (s->batch < 1) return dt_fail(err, DUET_ARG, "loader: a batch of 0 images; at least 1 is needed");
-    if (s->views < 1 || s->views > MAX_VIEWS) return dt_fail(err, DUET_ARG, "loader: %d views; 1 to %d are possible", s->views, MAX_VIEWS);
+    if (s->views < 1 || s->views > MAX_VIEWS)
+        return dt_fail(err, DUET_ARG, "loader: %d views; 1 to %d are possible", s->views, MAX_VIEWS);
     if (s->workers < 1) return dt_fail(err, DUET_ARG, "loader: %d workers; at least 1 is needed", s->workers);
     if (s->slots < 0) return dt_fail(err, DUET_ARG, "loader: %d slots; 1 or more, or 0 for workers + 2", s->slots);
     size_t n = s->indices ? s->n_indices : records;
     if (n < 1) return dt_fail(err, DUET_ARG, "%s: no image to load", s->source->facts.name);
     if (s->drop_last && n < s->batch)
-        return dt_fail(err, DUET_ARG, "%s: %zu images do not fill one batch of %zu; choose a batch of at most %zu", s->source->facts.name, n,
-                       s->batch, n);
+        return dt_fail(err, DUET_ARG, "%s: %zu images do not fill one batch of %zu; choose a batch of at most %zu",
+                       s->source->facts.name, n, s->batch, n);
     for (size_t i = 0; s->indices && i < n; i++)
         if (s->indices[i] >= records)
-            return dt_fail(err, DUET_ARG, "%s: index %zu asks for image %u of %zu", s->source->facts.name, i, (unsigned)s->indices[i], records);
+            return dt_fail(err, DUET_ARG, "%s: index %zu asks for image %u of %zu", s->source->facts.name, i,
+                           (unsigned)s->indices[i], records);
     return DUET_OK;
 }
 
@@ -232,8 +238,8 @@ static duet_status start_workers(dt_loader *l, duet_error *err)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (!failed) return DUET_OK;
-    return dt_fail(err, DUET_MEMORY, "loader: cannot start worker %d of %d: %s; ask for fewer (data.workers)", l->n_threads + 1, l->spec.workers,
-                   strerror(failed));
+    return dt_fail(err, DUET_MEMORY, "loader: cannot start worker %d of %d: %s; ask for fewer (data.workers)",
+                   l->n_threads + 1, l->spec.workers, strerror(failed));
 }
 
 duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_error *err)
@@ -251,8 +257,10 @@ duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_e
     l->n_slots = spec->slots ? (size_t)spec->slots : (size_t)spec->workers + 2;
     if (!allocate(l)) {
         release(l);
-        return dt_fail(err, DUET_MEMORY, "loader: %zu batches of %zu images do not fit into memory; choose a smaller batch or fewer workers",
-                       spec->slots ? (size_t)spec->slots : (size_t)spec->workers + 2, spec->batch);
+        return dt_fail(
+            err, DUET_MEMORY,
+            "loader: %zu batches of %zu images do not fit into memory; choose a smaller batch or fewer workers",
+            spec->slots ? (size_t)spec->slots : (size_t)spec->workers + 2, spec->batch);
     }
     fill_table(l);
     pthread_mutex_init(&l->lock, NULL);
@@ -283,9 +291,13 @@ void dt_loader_destroy(dt_loader *l)
 
 /* ---- the consumer's side ------------------------------------------------------------------------------------- */
 
-size_t dt_loader_steps(const dt_loader *l) { return l->steps; }
+size_t dt_loader_steps(const dt_loader *l)
+{
+    return l->steps;
+}
 
-/* Ends the pass under way, which may be in its middle: nothing new is claimed, what is being filled is waited for and dropped. */
+/* Ends the pass under way, which may be in its middle: nothing new is claimed, what is being filled is waited for
+ * and dropped. */
 static void abandon_pass(dt_loader *l)
 {
     l->end = 0;
@@ -315,7 +327,8 @@ dt_batch *dt_loader_next(dt_loader *l, double *wait_s)
     pthread_mutex_lock(&l->lock);
     if (l->taken < l->end) {
         slot *s = slot_of(l, l->taken);
-        if (s->state == SLOT_HELD) DT_BUG("batch %zu was asked for before batch %lld was given back", l->taken, (long long)s->batch.step);
+        if (s->state == SLOT_HELD)
+            DT_BUG("batch %zu was asked for before batch %lld was given back", l->taken, (long long)s->batch.step);
         if (s->state != SLOT_READY) {
             double since = wait_s ? dt_now_s() : 0;
             while (s->state != SLOT_READY) pthread_cond_wait(&l->ready, &l->lock);
@@ -333,7 +346,8 @@ void dt_loader_give_back(dt_loader *l, dt_batch *b)
 {
     slot *s = (slot *)b;
     pthread_mutex_lock(&l->lock);
-    if (s < l->slots || s >= l->slots + l->n_slots || s->state != SLOT_HELD) DT_BUG("a batch is given back that is not held");
+    if (s < l->slots || s >= l->slots + l->n_slots || s->state != SLOT_HELD)
+        DT_BUG("a batch is given back that is not held");
     s->state = SLOT_FREE;
     pthread_cond_broadcast(&l->work);
     pthread_mutex_unlock(&l->lock);

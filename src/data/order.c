@@ -1,5 +1,5 @@
-/* Which records, in which order: the shuffle of a pass and the split into training and held-out records. Both depend on the seed (and
- * the epoch) alone, so that an interrupted run finds the same order again. */
+/* Which records, in which order: the shuffle of a pass and the split into training and held-out records. Both depend
+ * on the seed (and the epoch) alone, so that an interrupted run finds the same order again. */
 #include "data/data_impl.h"
 
 void dt_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch)
@@ -13,8 +13,8 @@ void dt_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch)
     }
 }
 
-/* Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S): walks the records once and holds each one out with the probability that
- * leaves exactly `validation` of them held at the end. Ascending by construction. */
+/* Selection sampling (Knuth, TAOCP 2, 3.4.2, algorithm S): walks the records once and holds each one out with the
+ * probability that leaves exactly `validation` of them held at the end. Ascending by construction. */
 void dt_split_validation(size_t n, size_t validation, uint64_t seed, uint32_t *rest, uint32_t *held)
 {
     if (validation > n || n > UINT32_MAX) DT_BUG("cannot hold %zu of %zu records out", validation, n);

@@ -9,7 +9,10 @@ static const dt_source_kind *const kinds[] = {
 #undef X
 };
 
-const dt_source_kind *dt_source_kind_at(size_t i) { return i < DT_COUNT(kinds) ? kinds[i] : NULL; }
+const dt_source_kind *dt_source_kind_at(size_t i)
+{
+    return i < DT_COUNT(kinds) ? kinds[i] : NULL;
+}
 
 const dt_source_kind *dt_source_kind_find(const char *name, duet_error *err)
 {
@@ -25,12 +28,12 @@ const dt_source_kind *dt_source_kind_find(const char *name, duet_error *err)
     const char *near = dt_nearest(name, names, DT_COUNT(kinds));
     if (near)
         dt_fail(err, DUET_ARG, "no data set is called \"%s\"; did you mean \"%s\"? There are: %s", name, near, known);
-    else
-        dt_fail(err, DUET_ARG, "no data set is called \"%s\"; there are: %s", name, known);
+    else dt_fail(err, DUET_ARG, "no data set is called \"%s\"; there are: %s", name, known);
     return NULL;
 }
 
-duet_status dt_source_open(const char *name, const char *path, uint64_t seed, const dt_log_sink *log, dt_source **out, duet_error *err)
+duet_status dt_source_open(const char *name, const char *path, uint64_t seed, const dt_log_sink *log, dt_source **out,
+                           duet_error *err)
 {
     const dt_source_kind *kind = dt_source_kind_find(name, err);
     if (!kind) return DUET_ARG;

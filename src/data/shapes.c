@@ -1,4 +1,5 @@
-/* `shapes`: a small data set that needs no download. This file draws one picture; shapes_source.c makes a data set of them.
+/* `shapes`: a small data set that needs no download. This file draws one picture; shapes_source.c makes a data set
+ * of them.
  *
  * A picture is, from back to front:
  *
@@ -9,15 +10,18 @@
  *     light       a slope of brightness over the whole picture
  *     noise       on every byte
  *
- * The class is 2 * outline + texture. Everything else is drawn from the same distribution for every class: place, size, stretch, angle,
- * all colours, and the ground's own pattern. So the mean colour, the border, or the mere presence of stripes says nothing; what
- * says something is the line between object and ground, and the pattern inside that line. Outlines have equal areas for the same reason.
+ * The class is 2 * outline + texture. Everything else is drawn from the same distribution for every class: place,
+ * size, stretch, angle, all colours, and the ground's own pattern. So the mean colour, the border, or the mere
+ * presence of stripes says nothing; what says something is the line between object and ground, and the pattern
+ * inside that line. Outlines have equal areas for the same reason.
  *
- * The object is lighter than the ground on the whole, whatever the class. With colours that are free on both sides, a small network
- * first had to find out which side of a line is the object, and three epochs taught a resnet8 nothing (5 %, which is chance).
+ * The object is lighter than the ground on the whole, whatever the class. With colours that are free on both sides,
+ * a small network first had to find out which side of a line is the object, and three epochs taught a resnet8
+ * nothing (5 %, which is chance).
  *
- * Invariants. The bytes are frozen (a test hashes them): numbers are whole, overflow is unsigned or excluded, division is by C's rule,
- * shifts are of unsigned values only, and random numbers are drawn in one fixed order, so every machine and compiler gives the same bytes.
+ * Invariants. The bytes are frozen (a test hashes them): numbers are whole, overflow is unsigned or excluded,
+ * division is by C's rule, shifts are of unsigned values only, and random numbers are drawn in one fixed order, so
+ * every machine and compiler gives the same bytes.
  *
  * Units. A pixel is 256 units wide ("q8"); an angle is 0..255 for a turn; sine and cosine are scaled by 2^14. */
 #include "data/data.h"
@@ -27,16 +31,18 @@
 enum {
     SIDE = DT_SHAPES_SIDE,
     PIXELS = SIDE * SIDE,
-    UNIT = 256,             /* of a pixel's width */
-    SUBLINES = 4,           /* a pixel row is covered by this many lines, each measured exactly along x */
+    UNIT = 256,   /* of a pixel's width */
+    SUBLINES = 4, /* a pixel row is covered by this many lines, each measured exactly along x */
     LINES = SIDE * SUBLINES,
     FULL = SUBLINES * UNIT, /* coverage of a pixel that lies wholly inside */
     MAX_CORNERS = 32,
     OUTLINES = 10
 };
 
-/* How hard the pictures are. Chosen once, by training small networks, so that a resnet8 stays well below a resnet20 after a few
- * epochs and neither fails; docs/data.md has the numbers. To change any of them is to make another data set. */
+/* How hard the pictures are. Chosen once, by training small networks, so that a resnet8 stays well below a resnet20
+ * after a few epochs and neither fails; docs/data.md has the numbers. To change any of them is to make another data
+ * set. */
+/* clang-format off */
 enum {
     RADIUS_MIN = 1450, RADIUS_MAX = 2200,         /* q8: of the disc of the object's area */
     STRETCH = 225,                                /* one axis grows, the other shrinks by up to this many 1024ths */
@@ -45,12 +51,13 @@ enum {
     STROKES_BEHIND_MIN = 3, STROKES_BEHIND_MAX = 5,
     STROKES_BEFORE_MAX = 2,
     GROUND_LOW = 10, GROUND_HIGH = 150,           /* channels of the ground's two colours, */
-    SOFTEN_MIN = 3, SOFTEN_MAX = 6,               /* which are then taken this many eighths of the way to each other; */
+    SOFTEN_MIN = 3, SOFTEN_MAX = 6,               /* which then go this many eighths of the way to each other; */
     LIGHT_LOW = 130, LIGHT_HIGH = 255,            /* of the object's light one */
     DARK_LOW = 50, DARK_HIGH = 150,               /* and of its dark one */
     SLOPE = 40,                                   /* most change of brightness from the middle to an edge */
     NOISE = 26                                    /* uniform in -NOISE..NOISE */
 };
+/* clang-format on */
 
 typedef struct point {
     int32_t x, y; /* q8 */
@@ -65,8 +72,8 @@ typedef struct colour {
     uint8_t channel[3];
 } colour;
 
-/* Stripes or checks of two colours. u and v run along two directions at right angles; bit 16 of each says which half of the
- * period a place is in. They wrap around, which is what a period is for. */
+/* Stripes or checks of two colours. u and v run along two directions at right angles; bit 16 of each says which half
+ * of the period a place is in. They wrap around, which is what a period is for. */
 typedef struct pattern {
     uint32_t u, v, u_per_x, u_per_y;
     bool checks;
@@ -78,63 +85,76 @@ typedef struct picture {
     uint16_t coverage[PIXELS]; /* of the polygon drawn last, 0..FULL */
 } picture;
 
-/* ring walks around its outer circle, crosses to the inner one, walks it backwards and returns on the same line, which the
- * even-odd rule cancels. */
+/* clang-format off */
+/* ring walks around its outer circle, crosses to the inner one, walks it backwards and returns on the same line,
+ * which the even-odd rule cancels. */
 static const outline outlines[OUTLINES] = {
     /* disc */
-    {20, {{1032, 0}, {982, 319}, {835, 607}, {607, 835}, {319, 982}, {0, 1032}, {-319, 982}, {-607, 835}, {-835, 607}, {-982, 319},
-          {-1032, 0}, {-982, -319}, {-835, -607}, {-607, -835}, {-319, -982}, {0, -1032}, {319, -982}, {607, -835}, {835, -607},
-          {982, -319}}},
+    {20, {{1032, 0}, {982, 319}, {835, 607}, {607, 835}, {319, 982}, {0, 1032}, {-319, 982}, {-607, 835},
+          {-835, 607}, {-982, 319}, {-1032, 0}, {-982, -319}, {-835, -607}, {-607, -835}, {-319, -982}, {0, -1032},
+          {319, -982}, {607, -835}, {835, -607}, {982, -319}}},
     /* ring */
-    {30, {{1219, 0}, {1099, 529}, {760, 953}, {271, 1189}, {-271, 1189}, {-760, 953}, {-1099, 529}, {-1219, 0}, {-1099, -529},
-          {-760, -953}, {-271, -1189}, {271, -1189}, {760, -953}, {1099, -529}, {1219, 0}, {571, -275}, {395, -496}, {141, -618},
-          {-141, -618}, {-395, -496}, {-571, -275}, {-634, 0}, {-571, 275}, {-395, 496}, {-141, 618}, {141, 618}, {395, 496},
-          {571, 275}, {634, 0}, {571, -275}}},
+    {30, {{1219, 0}, {1099, 529}, {760, 953}, {271, 1189}, {-271, 1189}, {-760, 953}, {-1099, 529}, {-1219, 0},
+          {-1099, -529}, {-760, -953}, {-271, -1189}, {271, -1189}, {760, -953}, {1099, -529}, {1219, 0}, {571, -275},
+          {395, -496}, {141, -618}, {-141, -618}, {-395, -496}, {-571, -275}, {-634, 0}, {-571, 275}, {-395, 496},
+          {-141, 618}, {141, 618}, {395, 496}, {571, 275}, {634, 0}, {571, -275}}},
     /* crescent */
-    {24, {{1308, 863}, {961, 1135}, {542, 1275}, {100, 1265}, {-312, 1107}, {-646, 819}, {-864, 435}, {-940, 0}, {-864, -435},
-          {-646, -819}, {-312, -1107}, {100, -1265}, {542, -1275}, {961, -1135}, {1308, -863}, {1002, -865}, {714, -762}, {479, -566},
-          {325, -301}, {272, 0}, {325, 301}, {479, 566}, {714, 762}, {1002, 865}}},
+    {24, {{1308, 863}, {961, 1135}, {542, 1275}, {100, 1265}, {-312, 1107}, {-646, 819}, {-864, 435}, {-940, 0},
+          {-864, -435}, {-646, -819}, {-312, -1107}, {100, -1265}, {542, -1275}, {961, -1135}, {1308, -863},
+          {1002, -865}, {714, -762}, {479, -566}, {325, -301}, {272, 0}, {325, 301}, {479, 566}, {714, 762},
+          {1002, 865}}},
     /* heart */
-    {22, {{0, -339}, {28, -458}, {196, -710}, {535, -870}, {932, -783}, {1201, -465}, {1201, -50}, {932, 350}, {535, 708},
-          {196, 1027}, {28, 1270}, {0, 1364}, {-28, 1270}, {-196, 1027}, {-535, 708}, {-932, 350}, {-1201, -50}, {-1201, -465},
-          {-932, -783}, {-535, -870}, {-196, -710}, {-28, -458}}},
+    {22, {{0, -339}, {28, -458}, {196, -710}, {535, -870}, {932, -783}, {1201, -465}, {1201, -50}, {932, 350},
+          {535, 708}, {196, 1027}, {28, 1270}, {0, 1364}, {-28, 1270}, {-196, 1027}, {-535, 708}, {-932, 350},
+          {-1201, -50}, {-1201, -465}, {-932, -783}, {-535, -870}, {-196, -710}, {-28, -458}}},
     /* triangle */
     {3, {{0, -1592}, {1379, 796}, {-1379, 796}}},
     /* square */
     {4, {{907, 907}, {-907, 907}, {-907, -907}, {907, -907}}},
     /* star */
-    {10, {{0, -1578}, {417, -575}, {1501, -488}, {675, 219}, {928, 1277}, {0, 710}, {-928, 1277}, {-675, 219}, {-1501, -488},
-          {-417, -575}}},
+    {10, {{0, -1578}, {417, -575}, {1501, -488}, {675, 219}, {928, 1277}, {0, 710}, {-928, 1277}, {-675, 219},
+          {-1501, -488}, {-417, -575}}},
     /* cross */
-    {12, {{-403, -1222}, {403, -1222}, {403, -403}, {1222, -403}, {1222, 403}, {403, 403}, {403, 1222}, {-403, 1222}, {-403, 403},
-          {-1222, 403}, {-1222, -403}, {-403, -403}}},
+    {12, {{-403, -1222}, {403, -1222}, {403, -403}, {1222, -403}, {1222, 403}, {403, 403}, {403, 1222},
+          {-403, 1222}, {-403, 403}, {-1222, 403}, {-1222, -403}, {-403, -403}}},
     /* ell */
     {6, {{-800, -1477}, {118, -1477}, {118, 114}, {1342, 114}, {1342, 971}, {-800, 971}}},
     /* bow tie */
     {6, {{-1338, -1070}, {0, -161}, {1338, -1070}, {1338, 1070}, {0, 161}, {-1338, 1070}}},
 };
+/* clang-format on */
 
 /* ---- numbers ------------------------------------------------------------------------------------------------- */
 
 static int32_t sine(uint32_t angle)
 {
     /* round(2^14 * sin(2 pi i / 256)), a quarter of a turn */
-    static const int16_t quarter[65] = {
-        0,     402,   804,   1205,  1606,  2006,  2404,  2801,  3196,  3590,  3981,  4370,  4756,  5139,  5520,  5897,  6270,
-        6639,  7005,  7366,  7723,  8076,  8423,  8765,  9102,  9434,  9760,  10080, 10394, 10702, 11003, 11297, 11585, 11866,
-        12140, 12406, 12665, 12916, 13160, 13395, 13623, 13842, 14053, 14256, 14449, 14635, 14811, 14978, 15137, 15286, 15426,
-        15557, 15679, 15791, 15893, 15986, 16069, 16143, 16207, 16261, 16305, 16340, 16364, 16379, 16384};
+    static const int16_t quarter[65] = {0,     402,   804,   1205,  1606,  2006,  2404,  2801,  3196,  3590,  3981,
+                                        4370,  4756,  5139,  5520,  5897,  6270,  6639,  7005,  7366,  7723,  8076,
+                                        8423,  8765,  9102,  9434,  9760,  10080, 10394, 10702, 11003, 11297, 11585,
+                                        11866, 12140, 12406, 12665, 12916, 13160, 13395, 13623, 13842, 14053, 14256,
+                                        14449, 14635, 14811, 14978, 15137, 15286, 15426, 15557, 15679, 15791, 15893,
+                                        15986, 16069, 16143, 16207, 16261, 16305, 16340, 16364, 16379, 16384};
     uint32_t a = angle & 127; /* within half a turn, where the sine is not negative */
     int32_t s = a <= 64 ? quarter[a] : quarter[128 - a];
     return (angle & 128) ? -s : s;
 }
 
-static int32_t cosine(uint32_t angle) { return sine(angle + 64); }
+static int32_t cosine(uint32_t angle)
+{
+    return sine(angle + 64);
+}
 
 /* The greatest whole number not above a / b; b > 0. */
-static int32_t floor_divide(int32_t a, int32_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+static int32_t floor_divide(int32_t a, int32_t b)
+{
+    return a >= 0 ? a / b : -((b - 1 - a) / b);
+}
 
-static int32_t clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
+static int32_t clamp(int32_t x, int32_t low, int32_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
 
 /* Uniform low..high, both included. */
 static int32_t between(dt_rng *rng, int32_t low, int32_t high)
@@ -164,7 +184,8 @@ typedef struct crossings {
     uint8_t n[LINES];
 } crossings;
 
-/* Where an edge cuts the lines, kept in order of x. Line i lies at y = (i + 1/2) / SUBLINES pixels; an edge owns its upper end only. */
+/* Where an edge cuts the lines, kept in order of x. Line i lies at y = (i + 1/2) / SUBLINES pixels; an edge owns its
+ * upper end only. */
 static void cross_edge(crossings *c, point a, point b)
 {
     enum { STEP = UNIT / SUBLINES };
@@ -192,7 +213,8 @@ static void cover_span(uint16_t *row, int32_t x0, int32_t x1)
     x0 = clamp(x0, 0, SIDE * UNIT);
     x1 = clamp(x1, 0, SIDE * UNIT);
     if (x0 >= x1) return;
-    int32_t first = x0 / UNIT, last = x1 / UNIT; /* last: where the stretch ends; may be one past the row, with nothing in it */
+    int32_t first = x0 / UNIT,
+            last = x1 / UNIT; /* last: where the stretch ends; may be one past the row, with nothing in it */
     if (first == last) {
         row[first] = (uint16_t)(row[first] + (x1 - x0));
         return;
@@ -351,5 +373,5 @@ void dt_shapes_draw(uint64_t seed, size_t index, uint8_t *pixels, int32_t *label
     if (mask) take_mask(&p, mask);
     for (int32_t n = between(&rng, 0, STROKES_BEFORE_MAX); n > 0; n--) draw_stroke(&p, &rng);
     draw_light_and_noise(&p, &rng);
-    *label = (int32_t)class;
+    *label = (int32_t) class;
 }

@@ -1,4 +1,5 @@
-/* The data set `shapes`: all its pictures, drawn at once when it is opened (12,000 in about a third of a second; 47 MiB). */
+/* The data set `shapes`: all its pictures, drawn at once when it is opened (12,000 in about a third of a second; 47
+ * MiB). */
 #include "data/data_impl.h"
 
 #include <string.h>
@@ -13,11 +14,13 @@ typedef struct shapes {
 } shapes;
 
 static const char *const class_names[DT_SHAPES_CLASSES] = {
-    "striped disc",   "checked disc",   "striped ring",  "checked ring",  "striped crescent", "checked crescent", "striped heart",
-    "checked heart",  "striped triangle", "checked triangle", "striped square", "checked square", "striped star", "checked star",
-    "striped cross",  "checked cross",  "striped ell",   "checked ell",   "striped bow tie",  "checked bow tie"};
+    "striped disc",     "checked disc",   "striped ring",  "checked ring",     "striped crescent",
+    "checked crescent", "striped heart",  "checked heart", "striped triangle", "checked triangle",
+    "striped square",   "checked square", "striped star",  "checked star",     "striped cross",
+    "checked cross",    "striped ell",    "checked ell",   "striped bow tie",  "checked bow tie"};
 
-static void read_record(const dt_source *source, dt_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+static void read_record(const dt_source *source, dt_split split, size_t index, uint8_t *pixels, int32_t *label,
+                        uint8_t *mask)
 {
     const shapes *s = (const shapes *)source;
     size_t i = split == DT_SPLIT_TRAIN ? index : DT_SHAPES_TRAIN + index;
@@ -34,8 +37,8 @@ static void close_shapes(dt_source *source)
     dt_free(s);
 }
 
-static duet_status open_shapes(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log, dt_source **out,
-                               duet_error *err)
+static duet_status open_shapes(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
+                               dt_source **out, duet_error *err)
 {
     if (path) dt_say(log, "shapes: drawn, not read; %s is not used", path);
     shapes *s = dt_alloc(1, sizeof *s);
@@ -61,7 +64,8 @@ static duet_status open_shapes(const dt_source_kind *kind, const char *path, uin
         .std = {0.2045f, 0.2047f, 0.2047f},
         .class_names = class_names,
     };
-    for (size_t i = 0; i < IMAGES; i++) dt_shapes_draw(seed, i, s->pixels + i * BYTES, &s->labels[i], s->masks + i * PLACES);
+    for (size_t i = 0; i < IMAGES; i++)
+        dt_shapes_draw(seed, i, s->pixels + i * BYTES, &s->labels[i], s->masks + i * PLACES);
     *out = &s->source;
     return DUET_OK;
 }

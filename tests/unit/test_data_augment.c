@@ -1,7 +1,7 @@
 /* Crop and flip against the plainest way to write them: pad, cut, mirror. */
 #include "data/data.h"
 
-#include <setjmp.h>
+#include <setjmp.h> /* before cmocka.h, which needs it */
 #include <cmocka.h>
 #include <string.h>
 
@@ -52,7 +52,8 @@ static void every_kind_agrees_with_pad_cut_and_mirror(void **state)
                 plainly(choose(all[a], rng), in, h, w, channels, want);
                 memset(got, 0xEE, sizeof got);
                 dt_augment_apply(all[a], rng, in, h, w, channels, got);
-                if (memcmp(got, want, n)) fail_msg("seed 11 index %u, %zux%zux%zu, kind %zu", (unsigned)index, h, w, channels, a);
+                if (memcmp(got, want, n))
+                    fail_msg("seed 11 index %u, %zux%zux%zu, kind %zu", (unsigned)index, h, w, channels, a);
                 assert_int_equal(got[n], 0xEE);
             }
 }
@@ -67,7 +68,8 @@ static void every_offset_and_both_directions_occur_alike(void **state)
     for (uint64_t i = 0; i < N; i++) {
         dt_augment_apply(DT_AUGMENT_CROP_FLIP, dt_rng_make(3, DT_PURPOSE_TEST, 1, i), in, 9, 9, 1, out);
         int centre = out[4 * 9 + 4] - 1; /* the middle stays the middle when flipped */
-        bool flip = centre % 9 < 8 ? out[4 * 9 + 3] == centre + 2 : out[4 * 9 + 5] == centre; /* the right neighbour, on the left */
+        bool flip = centre % 9 < 8 ? out[4 * 9 + 3] == centre + 2
+                                   : out[4 * 9 + 5] == centre; /* the right neighbour, on the left */
         seen[centre / 9][centre % 9][flip]++;
     }
     for (int y = 0; y < 9; y++)

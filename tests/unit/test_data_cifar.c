@@ -1,8 +1,9 @@
-/* CIFAR files made here, byte by byte: what is read from them, and what is said of files that are missing, short, oversized or damaged. */
+/* CIFAR files made here, byte by byte: what is read from them, and what is said of files that are missing, short,
+ * oversized or damaged. */
 #include "data/data.h"
 #include "temporary.h"
 
-#include <setjmp.h>
+#include <setjmp.h> /* before cmocka.h, which needs it */
 #include <cmocka.h>
 #include <archive.h>
 #include <archive_entry.h>
@@ -40,7 +41,10 @@ static int tear_down(void **state)
 /* ---- making files -------------------------------------------------------------------------------------------- */
 
 /* Byte k (of the planes, in the file's order) of picture i. */
-static uint8_t pixel(size_t i, size_t k) { return (uint8_t)(i * 37 + k * 11 + k / 1024 * 5 + k / 256); }
+static uint8_t pixel(size_t i, size_t k)
+{
+    return (uint8_t)(i * 37 + k * 11 + k / 1024 * 5 + k / 256);
+}
 
 /* Records first..first+n-1 of a set with one or two labels. */
 static const uint8_t *records(size_t first, size_t n, size_t labels)
@@ -245,9 +249,11 @@ static void expect_refusal(const char *name, const char *path, duet_status statu
 static void missing_data_names_the_place_and_what_is_needed(void **state)
 {
     (void)state;
-    REFUSED("cifar100", NULL, DUET_DATA, "data.path", "DUET_DATA", "train.bin and test.bin, or cifar-100-binary.tar.gz");
+    REFUSED("cifar100", NULL, DUET_DATA, "data.path", "DUET_DATA",
+            "train.bin and test.bin, or cifar-100-binary.tar.gz");
     REFUSED("cifar100", place("nowhere"), DUET_DATA, place("nowhere"), "No such file", "train.bin and test.bin");
-    REFUSED("cifar100", folder, DUET_DATA, folder, "no CIFAR-100 in this folder", "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz");
+    REFUSED("cifar100", folder, DUET_DATA, folder, "no CIFAR-100 in this folder",
+            "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz");
     REFUSED("cifar10", folder, DUET_DATA, "no CIFAR-10 in this folder", "data_batch_5.bin", "cifar-10-binary.tar.gz");
     REFUSED("cifar100", "/dev/null", DUET_DATA, "/dev/null", "neither a folder nor a file");
     write_bytes("train.bin", records(0, 2, 2), 2 * RECORD_100);
@@ -268,9 +274,11 @@ static void files_of_a_wrong_size_are_refused(void **state)
     write_bytes("train.bin", "", 0);
     REFUSED("cifar100", folder, DUET_DATA, place("train.bin"), "empty", "50000 records of 3074 bytes");
     write_bytes("train.bin", records(0, 4, 2), 4 * RECORD_100 - 1);
-    REFUSED("cifar100", folder, DUET_DATA, place("train.bin"), "12295 bytes are 3 records of 3074 bytes and 3073 bytes left over", "153700000");
+    REFUSED("cifar100", folder, DUET_DATA, place("train.bin"),
+            "12295 bytes are 3 records of 3074 bytes and 3073 bytes left over", "153700000");
     write_bytes("train.bin", records(0, 4, 1), 4 * RECORD_10);
-    REFUSED("cifar100", folder, DUET_DATA, place("train.bin"), "4 records of 3073 bytes", "Is this the folder of CIFAR-10?");
+    REFUSED("cifar100", folder, DUET_DATA, place("train.bin"), "4 records of 3073 bytes",
+            "Is this the folder of CIFAR-10?");
     write_100(4, 2);
     write_zeros("test.bin", 10001 * RECORD_100);
     REFUSED("cifar100", folder, DUET_DATA, place("test.bin"), "more than the 30740000 bytes", "Fetch it again");
@@ -287,7 +295,7 @@ static void labels_out_of_range_are_refused_with_their_place(void **state)
     memcpy(bytes, records(0, 4, 2), sizeof bytes);
     bytes[2 * RECORD_100 + 1] = 100;
     write_bytes("train.bin", bytes, sizeof bytes);
-    REFUSED("cifar100", folder, DUET_DATA, place("train.bin"), "record 2 (byte 6149)", "fine label 100", "0 to 99");
+    REFUSED("cifar100", folder, DUET_DATA, place("train.bin"), "record 2 (byte 6149)", "has label 100", "0 to 99");
     bytes[2 * RECORD_100 + 1] = 99;
     bytes[3 * RECORD_100] = 20;
     write_bytes("train.bin", bytes, sizeof bytes);

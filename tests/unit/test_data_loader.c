@@ -1,21 +1,23 @@
-/* The loader: equal bytes whatever the number of workers, every record once, resume in the middle of a pass, the give-back protocol. Small
- * enough for the thread sanitizer. */
+/* The loader: equal bytes whatever the number of workers, every record once, resume in the middle of a pass, the
+ * give-back protocol. Small enough for the thread sanitizer. */
 #include "data/data.h"
 #include "data/data_impl.h"
 
-#include <setjmp.h>
+#include <setjmp.h> /* before cmocka.h, which needs it */
 #include <cmocka.h>
 #include <string.h>
 
 enum { RECORDS = 53, TESTS = 7, SIDE = 6, PLACES = SIDE * SIDE, BATCH = 8, STEPS_MOST = 16 };
 
-/* A source whose pictures say who they are: record i has label i, bytes that depend on i and place, and a mask where red is high. */
+/* A source whose pictures say who they are: record i has label i, bytes that depend on i and place, and a mask where
+ * red is high. */
 static uint8_t byte_of(dt_split split, size_t index, size_t k)
 {
     return (uint8_t)((index * 97 + k * 29 + (split == DT_SPLIT_TEST ? 101 : 0)) % 255 + 1);
 }
 
-static void read_numbered(const dt_source *s, dt_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+static void read_numbered(const dt_source *s, dt_split split, size_t index, uint8_t *pixels, int32_t *label,
+                          uint8_t *mask)
 {
     (void)s;
     for (size_t k = 0; k < 3 * PLACES; k++) pixels[k] = byte_of(split, index, k);
@@ -24,25 +26,49 @@ static void read_numbered(const dt_source *s, dt_split split, size_t index, uint
 }
 
 static const dt_source with_masks = {
-    .facts = {.name = "numbered", .train_images = RECORDS, .test_images = TESTS, .classes = RECORDS, .height = SIDE, .width = SIDE,
-              .masks = true, .mean = {0.5f, 0.25f, 0.125f}, .std = {0.25f, 0.5f, 0.125f}},
+    .facts = {.name = "numbered",
+              .train_images = RECORDS,
+              .test_images = TESTS,
+              .classes = RECORDS,
+              .height = SIDE,
+              .width = SIDE,
+              .masks = true,
+              .mean = {0.5f, 0.25f, 0.125f},
+              .std = {0.25f, 0.5f, 0.125f}},
     .read = read_numbered,
 };
 static const dt_source without_masks = {
-    .facts = {.name = "plain", .train_images = RECORDS, .test_images = TESTS, .classes = RECORDS, .height = SIDE, .width = SIDE,
+    .facts = {.name = "plain",
+              .train_images = RECORDS,
+              .test_images = TESTS,
+              .classes = RECORDS,
+              .height = SIDE,
+              .width = SIDE,
               .std = {1, 1, 1}},
     .read = read_numbered,
 };
 
 static dt_loader_spec training(int workers)
 {
-    return (dt_loader_spec){.source = &with_masks, .split = DT_SPLIT_TRAIN, .batch = BATCH, .drop_last = true, .shuffle = true,
-                            .augment = DT_AUGMENT_CROP_FLIP, .views = 2, .seed = 7, .workers = workers};
+    return (dt_loader_spec){.source = &with_masks,
+                            .split = DT_SPLIT_TRAIN,
+                            .batch = BATCH,
+                            .drop_last = true,
+                            .shuffle = true,
+                            .augment = DT_AUGMENT_CROP_FLIP,
+                            .views = 2,
+                            .seed = 7,
+                            .workers = workers};
 }
 
 static dt_loader_spec plain(void)
 {
-    return (dt_loader_spec){.source = &with_masks, .split = DT_SPLIT_TRAIN, .batch = BATCH, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 2};
+    return (dt_loader_spec){.source = &with_masks,
+                            .split = DT_SPLIT_TRAIN,
+                            .batch = BATCH,
+                            .augment = DT_AUGMENT_NONE,
+                            .views = 1,
+                            .workers = 2};
 }
 
 static dt_loader *create(dt_loader_spec spec)
@@ -358,10 +384,8 @@ static void held_out_records_are_ascending_disjoint_and_by_the_seed(void **state
     dt_split_validation(N, HELD, 1, rest, held);
     size_t r = 0, h = 0;
     for (uint32_t i = 0; i < N; i++) { /* merged, the two are 0..N-1 */
-        if (h < HELD && held[h] == i)
-            h++;
-        else
-            assert_int_equal(rest[r++], i);
+        if (h < HELD && held[h] == i) h++;
+        else assert_int_equal(rest[r++], i);
     }
     assert_int_equal(h, HELD);
     assert_in_range(held[HELD / 2], N / 4, N * 3 / 4); /* spread out, not the first or last hundred */
@@ -385,7 +409,8 @@ static void every_permutation_of_three_is_as_likely(void **state)
         dt_shuffle(order, 3, 4, epoch);
         seen[order[0] * 9 + order[1] * 3 + order[2]]++;
     }
-    const int permutations[6] = {0 * 9 + 1 * 3 + 2, 0 * 9 + 2 * 3 + 1, 1 * 9 + 0 * 3 + 2, 1 * 9 + 2 * 3 + 0, 2 * 9 + 0 * 3 + 1, 2 * 9 + 1 * 3 + 0};
+    const int permutations[6] = {0 * 9 + 1 * 3 + 2, 0 * 9 + 2 * 3 + 1, 1 * 9 + 0 * 3 + 2,
+                                 1 * 9 + 2 * 3 + 0, 2 * 9 + 0 * 3 + 1, 2 * 9 + 1 * 3 + 0};
     for (size_t i = 0; i < 6; i++) assert_in_range(seen[permutations[i]], 850, 1150); /* 1000 +- 5 deviations of 29 */
 }
 

@@ -2,17 +2,23 @@
 #include "data/data.h"
 #include "data/data_impl.h"
 
-#include <setjmp.h>
+#include <setjmp.h> /* before cmocka.h, which needs it */
 #include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIDE = DT_SHAPES_SIDE, PLACES = SIDE * SIDE, BYTES = 3 * PLACES, TRAIN = DT_SHAPES_TRAIN, IMAGES = TRAIN + DT_SHAPES_TEST,
-       CLASSES = DT_SHAPES_CLASSES };
+enum {
+    SIDE = DT_SHAPES_SIDE,
+    PLACES = SIDE * SIDE,
+    BYTES = 3 * PLACES,
+    TRAIN = DT_SHAPES_TRAIN,
+    IMAGES = TRAIN + DT_SHAPES_TEST,
+    CLASSES = DT_SHAPES_CLASSES
+};
 
-/* SHA-256 of all pixels, then all masks, then all labels as bytes, of seed DT_SHAPES_SEED. If a change makes this test fail, the change
- * is wrong: results that people have published were measured on these bytes. */
+/* SHA-256 of all pixels, then all masks, then all labels as bytes, of seed DT_SHAPES_SEED. If a change makes this
+ * test fail, the change is wrong: results that people have published were measured on these bytes. */
 static const char frozen[] = "336520c25fbb7b593e8d5aaff1ced7faff5e869d1fe6ac4218391b781e477593";
 
 static uint8_t *pixels, *masks;
@@ -108,7 +114,8 @@ static void masks_cover_an_object_of_the_same_size_in_every_class(void **state)
         for (size_t d = 0; d < c; d++) assert_true(fabs(area[c] - area[d]) < 0.01);
 }
 
-/* The mask must lie where the object is: the object is brighter than the ground on average in every picture but a few. */
+/* The mask must lie where the object is: the object is brighter than the ground on average in every picture but a
+ * few. */
 static void masks_lie_on_the_object(void **state)
 {
     (void)state;
@@ -175,7 +182,8 @@ static void colours_and_border_do_not_give_the_class_away(void **state)
         double least = HUGE_VAL;
         for (size_t c = 0; c < CLASSES; c++) {
             double d = 0;
-            for (size_t k = 0; k < FEATURES; k++) d += (f[i][k] - centre[c][k]) * scale[k] * (f[i][k] - centre[c][k]) * scale[k];
+            for (size_t k = 0; k < FEATURES; k++)
+                d += (f[i][k] - centre[c][k]) * scale[k] * (f[i][k] - centre[c][k]) * scale[k];
             if (d < least) least = d, best = c;
         }
         right += best == labels[i];
