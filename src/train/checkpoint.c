@@ -5,9 +5,9 @@
  *     run/...                position, sums of the epoch under way, lengths of the growing files
  *     metadata: duet, kind, device, recipe
  *
- * Random numbers are functions of (seed, epoch, index), so there is no generator to save. The recipe is kept as text, without
- * the keys that cannot change a result; a run goes on with an equal text only, and a message can name what differs.
- * run/clock_... and run/bytes_... are the only values that two runs of one recipe do not share. */
+ * Random numbers are functions of (seed, epoch, index), so there is no generator to save. The recipe is kept as text,
+ * without the keys that cannot change a result; a run goes on with an equal text only, and a message can name what
+ * differs. run/clock_... and run/bytes_... are the only values that two runs of one recipe do not share. */
 #include "train_impl.h"
 
 #include <string.h>
@@ -50,9 +50,11 @@ static void first_difference(const char *was, const char *now, duet_error *err)
         now = next_line(now);
     }
     while (*was == ' ' && *now == ' ') was++, now++;
-    dt_fail(err, DUET_RECIPE, "this run was started with another recipe: under %.*s it had \"%.*s\", now there is \"%.*s\"; resume with the "
-            "recipe.yaml of the run's folder, or choose another folder for the new recipe", (int)section_length, section,
-            (int)line_length(was), was, (int)line_length(now), now);
+    dt_fail(
+        err, DUET_RECIPE,
+        "this run was started with another recipe: under %.*s it had \"%.*s\", now there is \"%.*s\"; resume with the "
+        "recipe.yaml of the run's folder, or choose another folder for the new recipe",
+        (int)section_length, section, (int)line_length(was), was, (int)line_length(now), now);
 }
 
 static duet_status check_recipe(const dt_saved *file, const dt_recipe *r, duet_error *err)
@@ -105,7 +107,8 @@ static void DT_PRINTF(5, 6) field(dt_fields *f, dt_element element, size_t count
 /* Everything but tensors. Saving and loading walk the same rows, so that neither can forget one. */
 static void list_fields(const dt_session *s, dt_run_state *run, dt_fields *f)
 {
-    const size_t networks = (size_t)s->peers.n, terms = (size_t)s->losses.n_terms, variants = (size_t)s->losses.n_variants;
+    const size_t networks = (size_t)s->peers.n, terms = (size_t)s->losses.n_terms,
+                 variants = (size_t)s->losses.n_variants;
     dt_tally *t = &run->tally;
     _Static_assert(sizeof(dt_measures) == 4 * sizeof(double), "measures are saved as four doubles");
     f->n = 0;
@@ -156,7 +159,8 @@ static void read_block(const dt_session *s, int network, const dt_tensor *t, dt_
 }
 
 /* Calls `visit` for every tensor in the order of the file, until one fails. */
-typedef duet_status (*dt_visit)(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b, duet_error *err);
+typedef duet_status (*dt_visit)(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+                                duet_error *err);
 
 static duet_status for_each_tensor(const dt_session *s, dt_visit visit, void *user, duet_error *err)
 {
@@ -164,7 +168,8 @@ static duet_status for_each_tensor(const dt_session *s, dt_visit visit, void *us
         const dt_network_state *n = &s->state->networks[i];
         for (int b = 0; b < BLOCK_COUNT; b++)
             for (size_t k = 0; k < n->n_tensors; k++)
-                if (has_block(s, i, &n->tensors[k], (dt_block)b)) DT_TRY(visit(user, s, i, &n->tensors[k], (dt_block)b, err));
+                if (has_block(s, i, &n->tensors[k], (dt_block)b))
+                    DT_TRY(visit(user, s, i, &n->tensors[k], (dt_block)b, err));
     }
     return DUET_OK;
 }
@@ -187,7 +192,8 @@ typedef struct dt_transfer {
     float *buffer;
 } dt_transfer;
 
-static duet_status declare_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b, duet_error *err)
+static duet_status declare_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+                                  duet_error *err)
 {
     const dt_transfer *x = user;
     char name[256];
@@ -198,7 +204,8 @@ static duet_status declare_tensor(void *user, const dt_session *s, int network, 
     return DUET_OK;
 }
 
-static duet_status save_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b, duet_error *err)
+static duet_status save_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+                               duet_error *err)
 {
     const dt_transfer *x = user;
     read_block(s, network, t, b, x->buffer);
@@ -220,7 +227,8 @@ static duet_status save_all(const dt_session *s, dt_fields *f, dt_transfer *x, d
     dt_saver_metadata(x->saver, "recipe", recipe.bytes);
     dt_text_release(&recipe);
 
-    for (size_t i = 0; i < f->n; i++) dt_saver_declare(x->saver, f->at[i].name, f->at[i].element, f->at[i].count ? 1 : 0, &f->at[i].count);
+    for (size_t i = 0; i < f->n; i++)
+        dt_saver_declare(x->saver, f->at[i].name, f->at[i].element, f->at[i].count ? 1 : 0, &f->at[i].count);
     DT_TRY(for_each_tensor(s, declare_tensor, x, err));
     for (size_t i = 0; i < f->n; i++) dt_saver_bytes(x->saver, f->at[i].values, field_bytes(&f->at[i]));
     return for_each_tensor(s, save_tensor, x, err);
@@ -248,15 +256,18 @@ duet_status dt_checkpoint_save(const dt_session *s, const dt_run_state *run, con
 static duet_status load_field(const dt_saved *file, const dt_field *f, duet_error *err)
 {
     const dt_saved_tensor *found = dt_saved_find(file, f->name);
-    if (!found) return dt_fail(err, DUET_FORMAT, "%s is missing; was it saved by another version of duet (%s)?", f->name,
-                               dt_saved_metadata(file, "duet") ? dt_saved_metadata(file, "duet") : "unknown");
+    if (!found)
+        return dt_fail(err, DUET_FORMAT, "%s is missing; was it saved by another version of duet (%s)?", f->name,
+                       dt_saved_metadata(file, "duet") ? dt_saved_metadata(file, "duet") : "unknown");
     if (found->element != f->element || found->n_bytes != field_bytes(f))
-        return dt_fail(err, DUET_FORMAT, "%s has %zu bytes of %s; %zu bytes are expected", f->name, found->n_bytes, found->element_name, field_bytes(f));
+        return dt_fail(err, DUET_FORMAT, "%s has %zu bytes of %s; %zu bytes are expected", f->name, found->n_bytes,
+                       found->element_name, field_bytes(f));
     memcpy(f->values, found->bytes, found->n_bytes);
     return DUET_OK;
 }
 
-static duet_status check_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b, duet_error *err)
+static duet_status check_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+                                duet_error *err)
 {
     const dt_transfer *x = user;
     char name[256];
@@ -265,7 +276,8 @@ static duet_status check_tensor(void *user, const dt_session *s, int network, co
     return dt_check_saved(found, t, err);
 }
 
-static duet_status load_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b, duet_error *err)
+static duet_status load_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+                               duet_error *err)
 {
     const dt_transfer *x = user;
     char name[256];
@@ -279,9 +291,10 @@ static duet_status load_tensor(void *user, const dt_session *s, int network, con
 /* Numbers that the loop will trust. */
 static duet_status check_position(const dt_run_state *run, const dt_recipe *r, duet_error *err)
 {
-    if (run->epoch < 0 || run->epoch > r->train.epochs || run->step_of_epoch < 0 || run->step < run->step_of_epoch || run->log_bytes < 0 ||
-        run->csv_bytes < 0)
-        return dt_fail(err, DUET_FORMAT, "says epoch %lld, step %lld, which no run of this recipe reaches", (long long)run->epoch, (long long)run->step);
+    if (run->epoch < 0 || run->epoch > r->train.epochs || run->step_of_epoch < 0 || run->step < run->step_of_epoch ||
+        run->log_bytes < 0 || run->csv_bytes < 0)
+        return dt_fail(err, DUET_FORMAT, "says epoch %lld, step %lld, which no run of this recipe reaches",
+                       (long long)run->epoch, (long long)run->step);
     return DUET_OK;
 }
 
@@ -296,13 +309,15 @@ static duet_status load_all(dt_session *s, dt_run_state *run, dt_transfer *x, du
     return for_each_tensor(s, load_tensor, x, err);
 }
 
-duet_status dt_checkpoint_load(dt_session *s, dt_run_state *run, const char *path, dt_arena *arena, const char **device, duet_error *err)
+duet_status dt_checkpoint_load(dt_session *s, dt_run_state *run, const char *path, dt_arena *arena, const char **device,
+                               duet_error *err)
 {
     dt_saved *file = NULL;
     dt_run_state loaded = {0};
     DT_TRY(dt_saved_open(path, &file, err));
     dt_transfer x = {.file = file, .buffer = tensor_buffer(s)};
-    duet_status st = x.buffer ? load_all(s, &loaded, &x, err) : dt_fail(err, DUET_MEMORY, "no memory for reading a checkpoint");
+    duet_status st =
+        x.buffer ? load_all(s, &loaded, &x, err) : dt_fail(err, DUET_MEMORY, "no memory for reading a checkpoint");
     if (!st) {
         const char *text = dt_saved_metadata(file, "device");
         *device = dt_arena_strdup(arena, text ? text : "");

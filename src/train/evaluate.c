@@ -1,7 +1,7 @@
 /* Networks in inference mode: one alone, several over a data set, one from a weights file.
  *
- * Batches have one size, so that programs are compiled once; an incomplete last batch is filled with zero pictures whose
- * logits nobody looks at (in inference mode no picture influences another). */
+ * Batches have one size, so that programs are compiled once; an incomplete last batch is filled with zero pictures
+ * whose logits nobody looks at (in inference mode no picture influences another). */
 #include "train_impl.h"
 
 #include <math.h>
@@ -39,12 +39,13 @@ static duet_status compile(dt_inference *i, dt_state *s, duet_error *err)
     const dt_program_spec spec = {.graph = i->graph, .state = s, .outputs = &i->logits, .n_outputs = 1};
     i->padded = dt_alloc(i->batch * i->image_count, sizeof *i->padded);
     i->padded_logits = dt_alloc(i->batch * i->classes, sizeof *i->padded_logits);
-    if (!i->padded || !i->padded_logits) return dt_fail(err, DUET_MEMORY, "no memory for a batch of %zu pictures", i->batch);
+    if (!i->padded || !i->padded_logits)
+        return dt_fail(err, DUET_MEMORY, "no memory for a batch of %zu pictures", i->batch);
     return dt_program_compile(&spec, &i->program, err);
 }
 
-duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, size_t classes, size_t batch,
-                                dt_inference *out, duet_error *err)
+duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, size_t classes,
+                                size_t batch, dt_inference *out, duet_error *err)
 {
     dt_inference i = {0};
     duet_status st = describe(network, name, model, classes, batch, &i, err);
@@ -97,16 +98,19 @@ static duet_status add_batch(dt_pass *p, const dt_batch *batch, float *const *ke
     for (int i = 0; i < p->n; i++) {
         DT_TRY(dt_inference_run(&p->networks[i], batch->images[0], batch->n, p->logits[i], err));
         dt_scores_add(&p->scores[i], p->logits[i], batch->labels, batch->n, classes);
-        if (keep && keep[i]) memcpy(keep[i] + p->images * classes, p->logits[i], batch->n * classes * sizeof *p->logits[i]);
+        if (keep && keep[i])
+            memcpy(keep[i] + p->images * classes, p->logits[i], batch->n * classes * sizeof *p->logits[i]);
     }
     for (int a = 0; a < p->n; a++)
-        for (int b = a + 1; b < p->n; b++) dt_pair_scores_add(&p->pairs[a][b], p->logits[a], p->logits[b], batch->n, classes);
+        for (int b = a + 1; b < p->n; b++)
+            dt_pair_scores_add(&p->pairs[a][b], p->logits[a], p->logits[b], batch->n, classes);
     if (labels) memcpy(labels + p->images, batch->labels, batch->n * sizeof *labels);
     p->images += batch->n;
     return DUET_OK;
 }
 
-static duet_status run_pass(dt_pass *p, dt_loader *loader, float *const *keep, int32_t *labels, const volatile int *stop, duet_error *err)
+static duet_status run_pass(dt_pass *p, dt_loader *loader, float *const *keep, int32_t *labels,
+                            const volatile int *stop, duet_error *err)
 {
     duet_status st = DUET_OK;
     dt_loader_start(loader, 0, 0);
@@ -142,7 +146,8 @@ duet_status dt_evaluate(dt_inference *networks, int n, dt_loader *loader, float 
     p->n = n;
     for (int i = 0; i < n && !st; i++) {
         p->logits[i] = dt_alloc(networks[i].batch * networks[i].classes, sizeof *p->logits[i]);
-        if (!p->logits[i]) st = dt_fail(err, DUET_MEMORY, "no memory for the outputs of a batch of %zu", networks[i].batch);
+        if (!p->logits[i])
+            st = dt_fail(err, DUET_MEMORY, "no memory for the outputs of a batch of %zu", networks[i].batch);
     }
     if (!st) st = run_pass(p, loader, keep, labels, stop, err);
     if (!st) finish_pass(p, out);
@@ -182,13 +187,16 @@ static duet_status read_card(dt_classifier *c, const char *path, const char *mod
     const int64_t said_classes = whole_number(dt_saved_metadata(file, "classes"), 0);
     c->classes = classes ? classes : (size_t)said_classes;
     c->epoch = whole_number(dt_saved_metadata(file, "epoch"), -1);
-    c->normalised = three_floats(dt_saved_metadata(file, "mean"), c->mean) && three_floats(dt_saved_metadata(file, "std"), c->std) &&
-                    c->std[0] > 0 && c->std[1] > 0 && c->std[2] > 0;
+    c->normalised = three_floats(dt_saved_metadata(file, "mean"), c->mean) &&
+                    three_floats(dt_saved_metadata(file, "std"), c->std) && c->std[0] > 0 && c->std[1] > 0 &&
+                    c->std[2] > 0;
     snprintf(c->data, sizeof c->data, "%s", data ? data : "");
     if (!model && !said)
-        st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; name it, for example --model resnet20", path);
+        st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; name it, for example --model resnet20",
+                     path);
     else if (c->classes < 2 || c->classes > 1000000)
-        st = dt_fail(err, DUET_FORMAT, "%s: does not say how many classes it knows; name the data set it was trained on", path);
+        st = dt_fail(err, DUET_FORMAT,
+                     "%s: does not say how many classes it knows; name the data set it was trained on", path);
     else {
         c->model = dt_model_find(model ? model : said, err);
         if (!c->model) {
@@ -200,8 +208,8 @@ static duet_status read_card(dt_classifier *c, const char *path, const char *mod
     return st;
 }
 
-duet_status dt_classifier_open(const char *path, const char *model, size_t classes, const char *device, int threads, size_t batch,
-                               dt_classifier **out, duet_error *err)
+duet_status dt_classifier_open(const char *path, const char *model, size_t classes, const char *device, int threads,
+                               size_t batch, dt_classifier **out, duet_error *err)
 {
     const dt_device_api *api = dt_device_find(device, err);
     if (!api) return err ? err->status : DUET_ARG;
@@ -212,7 +220,8 @@ duet_status dt_classifier_open(const char *path, const char *model, size_t class
     duet_status st = read_card(c, path, model, classes, err);
     if (!st) st = api->open(&options, &c->device, err);
     if (!st) st = describe(0, c->model->name, c->model, c->classes, batch, &c->network, err);
-    if (!st) st = dt_state_create(c->device, c->network.graph, (const char *const[]){c->model->name}, 1, &c->state, err);
+    if (!st)
+        st = dt_state_create(c->device, c->network.graph, (const char *const[]){c->model->name}, 1, &c->state, err);
     if (!st) st = dt_weights_load(c->state, 0, path, err);
     if (!st) st = compile(&c->network, c->state, err);
     if (st) dt_classifier_close(c);

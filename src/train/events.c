@@ -1,7 +1,7 @@
 /* What the lines of log.jsonl and metrics.csv say. Pure text: who writes it where is run_folder.c's business.
  *
- * log.jsonl has one object per line with "event": start, step, epoch, resume, stop, end. metrics.csv has one row per epoch; a
- * cell is empty where nothing was measured. Numbers read back to the same double. */
+ * log.jsonl has one object per line with "event": start, step, epoch, resume, stop, end. metrics.csv has one row per
+ * epoch; a cell is empty where nothing was measured. Numbers read back to the same double. */
 #include "train_impl.h"
 
 #include <math.h>
@@ -99,7 +99,8 @@ static void device_text(dt_text *out, const dt_session *s)
     text(out, "device", device);
 }
 
-void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data, int64_t steps_per_epoch, const uint32_t *held, size_t n_held)
+void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data, int64_t steps_per_epoch,
+                    const uint32_t *held, size_t n_held)
 {
     const dt_recipe *r = s->recipe;
     open_event(out, "start");
@@ -280,14 +281,16 @@ void dt_metrics_header(dt_text *out, const dt_session *s, bool validated)
         for (size_t k = 0; k < DT_COUNT(measure_columns); k++) column(out, "%s.%s", peers[i].name, measure_columns[k]);
     }
     for (int i = 0; i < s->peers.n && validated; i++)
-        for (size_t k = 0; k < DT_COUNT(measure_columns); k++) column(out, "%s.validation.%s", peers[i].name, measure_columns[k]);
+        for (size_t k = 0; k < DT_COUNT(measure_columns); k++)
+            column(out, "%s.validation.%s", peers[i].name, measure_columns[k]);
     for (int a = 0; a < s->peers.n; a++)
         for (int b = a + 1; b < s->peers.n; b++) {
             column(out, "%s-%s.agreement", peers[a].name, peers[b].name);
             column(out, "%s-%s.kl", peers[a].name, peers[b].name);
         }
     for (int i = 0; i < s->losses.n_terms; i++) column(out, "train.%s", s->losses.terms[i].name);
-    for (int v = 0; v < s->losses.n_variants && s->losses.n_variants > 1; v++) column(out, "share.%s", variant_name(s, v));
+    for (int v = 0; v < s->losses.n_variants && s->losses.n_variants > 1; v++)
+        column(out, "share.%s", variant_name(s, v));
     dt_text_append(out, "\n");
 }
 

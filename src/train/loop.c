@@ -5,10 +5,10 @@
  *     stop     asked for or at max_steps: a checkpoint in the middle of an epoch, sums and all
  *
  * dt_run_state is the run: whatever it does not hold is a function of the recipe, the data and the numbers in it. So a
- * checkpoint after any step is a checkpoint of everything, and a resumed run passes through the same states, bit for bit.
+ * checkpoint after any step is a checkpoint of everything, and a resumed run passes through the same states, bit by bit.
  *
- * Order within an epoch's end: log and metrics first, then weights, then the checkpoint that knows the files' lengths. Killed
- * in between, the run repeats from the checkpoint before and writes the same files again. */
+ * Order within an epoch's end: log and metrics first, then weights, then the checkpoint that knows the files' lengths.
+ * Killed in between, the run repeats from the checkpoint before and writes the same files again. */
 #include "train_impl.h"
 
 #include <math.h>
@@ -39,8 +39,8 @@ typedef struct dt_run {
 static duet_status refuse_used_folder(const dt_run_options *o, dt_folder_found found, duet_error *err)
 {
     if (found == DT_FOLDER_NONE || o->resume) return DUET_OK;
-    return dt_fail(err, DUET_ARG, "%s: already holds a run%s; continue it with --resume, or choose another folder", o->out,
-                   found == DT_FOLDER_CHECKPOINT ? " with a checkpoint" : "");
+    return dt_fail(err, DUET_ARG, "%s: already holds a run%s; continue it with --resume, or choose another folder",
+                   o->out, found == DT_FOLDER_CHECKPOINT ? " with a checkpoint" : "");
 }
 
 static duet_status split_data(dt_run *run, duet_error *err)
@@ -48,15 +48,19 @@ static duet_status split_data(dt_run *run, duet_error *err)
     const size_t n = run->source->facts.train_images;
     const int64_t validation = run->recipe->data.validation, batch = run->recipe->train.batch;
     if (validation < 0 || (size_t)validation >= n)
-        return dt_fail(err, DUET_RECIPE, "data.validation: %lld images cannot be held out of %zu training images; at least one batch (%lld) must be left",
+        return dt_fail(err, DUET_RECIPE,
+                       "data.validation: %lld images cannot be held out of %zu training images; at least one batch "
+                       "(%lld) must be left",
                        (long long)validation, n, (long long)batch);
     run->n_held = (size_t)validation;
     run->facts = run->source->facts;
     run->facts.train_images = n - run->n_held;
     run->steps_per_epoch = (int64_t)run->facts.train_images / batch;
     if (run->steps_per_epoch < 1)
-        return dt_fail(err, DUET_RECIPE, "train.batch: %lld is more than the %zu training images that are left; at most that many are accepted",
-                       (long long)batch, run->facts.train_images);
+        return dt_fail(
+            err, DUET_RECIPE,
+            "train.batch: %lld is more than the %zu training images that are left; at most that many are accepted",
+            (long long)batch, run->facts.train_images);
     if (!run->n_held) return DUET_OK;
     run->rest = dt_alloc(run->facts.train_images, sizeof *run->rest);
     run->held = dt_alloc(run->n_held, sizeof *run->held);
@@ -69,12 +73,25 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
 {
     const dt_recipe *r = run->recipe;
     const size_t eval_batch = dt_evaluation_batch(run->facts.test_images);
-    const dt_loader_spec train = {.source = run->source, .split = DT_SPLIT_TRAIN, .indices = run->rest, .n_indices = run->facts.train_images,
-                                  .batch = (size_t)r->train.batch, .drop_last = true, .shuffle = r->data.shuffle,
-                                  .augment = (dt_augment)r->data.augment, .views = run->session->n_views, .seed = (uint64_t)r->train.seed,
+    const dt_loader_spec train = {.source = run->source,
+                                  .split = DT_SPLIT_TRAIN,
+                                  .indices = run->rest,
+                                  .n_indices = run->facts.train_images,
+                                  .batch = (size_t)r->train.batch,
+                                  .drop_last = true,
+                                  .shuffle = r->data.shuffle,
+                                  .augment = (dt_augment)r->data.augment,
+                                  .views = run->session->n_views,
+                                  .seed = (uint64_t)r->train.seed,
                                   .workers = (int)r->data.workers};
-    const dt_loader_spec test = {.source = run->source, .split = DT_SPLIT_TEST, .n_indices = run->facts.test_images, .batch = eval_batch,
-                                 .augment = DT_AUGMENT_NONE, .views = 1, .seed = train.seed, .workers = train.workers};
+    const dt_loader_spec test = {.source = run->source,
+                                 .split = DT_SPLIT_TEST,
+                                 .n_indices = run->facts.test_images,
+                                 .batch = eval_batch,
+                                 .augment = DT_AUGMENT_NONE,
+                                 .views = 1,
+                                 .seed = train.seed,
+                                 .workers = train.workers};
     dt_loader_spec validation = test;
     validation.split = DT_SPLIT_TRAIN;
     validation.indices = run->held;
@@ -101,9 +118,12 @@ static void say_where(const dt_run *run, const char *device_then)
     char device_now[DT_DEVICE_TEXT];
     const dt_log_sink *log = &run->options->observer.log;
     dt_session_device_text(run->session, device_now);
-    dt_say(log, "resuming after epoch %lld, step %lld of it", (long long)run->state.epoch, (long long)run->state.step_of_epoch);
+    dt_say(log, "resuming after epoch %lld, step %lld of it", (long long)run->state.epoch,
+           (long long)run->state.step_of_epoch);
     if (strcmp(device_now, device_then) != 0)
-        dt_say(log, "this run was on \"%s\" and goes on on \"%s\": its last bits may differ from an uninterrupted run's", device_then, device_now);
+        dt_say(log,
+               "this run was on \"%s\" and goes on on \"%s\": its last bits may differ from an uninterrupted run's",
+               device_then, device_now);
 }
 
 static duet_status resume(dt_run *run, duet_error *err)
@@ -114,8 +134,9 @@ static duet_status resume(dt_run *run, duet_error *err)
     snprintf(path, sizeof path, "%s/state.safetensors", run->options->out);
     duet_status st = dt_checkpoint_load(run->session, &run->state, path, &arena, &device, err);
     if (!st && run->state.step_of_epoch > run->steps_per_epoch)
-        st = dt_fail(err, DUET_DATA, "%s: was written %lld steps into an epoch, this data gives %lld; resume with the data of the run", path,
-                     (long long)run->state.step_of_epoch, (long long)run->steps_per_epoch);
+        st = dt_fail(err, DUET_DATA,
+                     "%s: was written %lld steps into an epoch, this data gives %lld; resume with the data of the run",
+                     path, (long long)run->state.step_of_epoch, (long long)run->steps_per_epoch);
     if (!st && run->state.epoch < run->recipe->train.epochs) {
         st = dt_folder_resume(&run->folder, run->options->out, run->state.log_bytes, run->state.csv_bytes, err);
         if (!st) {
@@ -178,8 +199,12 @@ static duet_status save_network(dt_run *run, int i, const char *suffix, int64_t 
     snprintf(mean, sizeof mean, "%.9g,%.9g,%.9g", (double)m[0], (double)m[1], (double)m[2]);
     snprintf(std, sizeof std, "%.9g,%.9g,%.9g", (double)d[0], (double)d[1], (double)d[2]);
     snprintf(at, sizeof at, "%lld", (long long)epoch);
-    const char *const metadata[] = {"duet", DUET_VERSION, "model", n->model, "classes", classes, "data", run->facts.name,
-                                    "mean", mean, "std", std, "epoch", at};
+    /* clang-format off */
+    const char *const metadata[] = {
+        "duet", DUET_VERSION, "model", n->model, "classes", classes, "data", run->facts.name,
+        "mean", mean, "std", std, "epoch", at,
+    };
+    /* clang-format on */
     return dt_weights_save(run->session->state, i, path, metadata, DT_COUNT(metadata) / 2, err);
 }
 
@@ -235,8 +260,13 @@ static void report_progress(dt_run *run, int variant, double lr)
     const dt_observer *o = &run->options->observer;
     const dt_run_state *at = &run->state;
     if (!o->progress) return;
-    dt_progress p = {.epoch = at->epoch + 1, .epochs = run->recipe->train.epochs, .step = at->step_of_epoch, .steps = run->steps_per_epoch,
-                     .lr = lr, .images_per_s = images_per_s(run, at->step_of_epoch, at->tally.train_s), .left_s = seconds_left(run),
+    dt_progress p = {.epoch = at->epoch + 1,
+                     .epochs = run->recipe->train.epochs,
+                     .step = at->step_of_epoch,
+                     .steps = run->steps_per_epoch,
+                     .lr = lr,
+                     .images_per_s = images_per_s(run, at->step_of_epoch, at->tally.train_s),
+                     .left_s = seconds_left(run),
                      .n_networks = run->session->peers.n};
     for (int i = 0; i < p.n_networks; i++) p.loss[i] = dt_session_loss(run->session, variant, i);
     o->progress(o->user, &p);
@@ -250,7 +280,9 @@ static duet_status one_step(dt_run *run, duet_error *err)
     const double lr = dt_learning_rate(run->recipe, at->step, run->steps_per_epoch);
     int variant = 0;
     dt_batch *batch = dt_loader_next(run->train, &at->tally.wait_s);
-    if (!batch) DT_BUG("the loader ended after %lld of %lld steps", (long long)at->step_of_epoch, (long long)run->steps_per_epoch);
+    if (!batch)
+        DT_BUG("the loader ended after %lld of %lld steps", (long long)at->step_of_epoch,
+               (long long)run->steps_per_epoch);
     const duet_status st = dt_session_step(run->session, batch, (uint32_t)at->epoch, lr, &variant, err);
     dt_loader_give_back(run->train, batch);
     if (st) {
@@ -287,8 +319,8 @@ static duet_status refresh_method(dt_run *run, duet_error *err)
     const float *logits[DT_MAX_NETWORKS];
     if (s->losses.epoch_input == DT_NONE) return DUET_OK;
     if (!m->refresh || !run->n_held) DT_BUG("%s has a per-epoch input but no way to fill it", m->name);
-    DT_TRY(dt_evaluate(run->session->eval, s->peers.n, run->validation, run->held_logits, run->held_labels, run->options->stop,
-                       &run->evaluations[1], err));
+    DT_TRY(dt_evaluate(run->session->eval, s->peers.n, run->validation, run->held_logits, run->held_labels,
+                       run->options->stop, &run->evaluations[1], err));
     for (int i = 0; i < s->peers.n; i++) logits[i] = run->held_logits[i];
     return m->refresh(logits, run->held_labels, run->n_held, run->facts.classes, s->peers.n, run->recipe->method_config,
                       run->state.epoch_values, err);
@@ -303,7 +335,8 @@ static duet_status run_steps(dt_run *run, dt_go *go, duet_error *err)
         at->tally = (dt_tally){0};
         DT_TRY(refresh_method(run, err));
     }
-    if (s->losses.epoch_input != DT_NONE) dt_program_write(s->step, s->losses.epoch_input, at->epoch_values, (size_t)s->peers.n);
+    if (s->losses.epoch_input != DT_NONE)
+        dt_program_write(s->step, s->losses.epoch_input, at->epoch_values, (size_t)s->peers.n);
     *go = shall_go_on(run);
     if (*go || at->step_of_epoch == run->steps_per_epoch) return DUET_OK;
 
@@ -327,7 +360,9 @@ static duet_status evaluate(dt_run *run, bool *done, duet_error *err)
     *done = false;
     if (epoch % r->train.evaluate_every != 0 && epoch != r->train.epochs) return DUET_OK;
     DT_TRY(dt_evaluate(s->eval, s->peers.n, run->test, NULL, NULL, run->options->stop, &run->evaluations[0], err));
-    if (run->n_held) DT_TRY(dt_evaluate(s->eval, s->peers.n, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1], err));
+    if (run->n_held)
+        DT_TRY(dt_evaluate(s->eval, s->peers.n, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1],
+                           err));
     run->eval_s = dt_now_s() - began;
     *done = true;
     return DUET_OK;
@@ -353,11 +388,16 @@ static void fill_report(const dt_run *run, bool evaluated, dt_epoch_report *out)
 {
     const dt_run_state *at = &run->state;
     const double seconds = at->tally.train_s;
-    *out = (dt_epoch_report){.epoch = at->epoch + 1, .epochs = run->recipe->train.epochs,
-                             .lr = dt_learning_rate(run->recipe, at->step - 1, run->steps_per_epoch), .train_s = seconds,
-                             .eval_s = evaluated ? run->eval_s : 0, .images_per_s = images_per_s(run, at->step_of_epoch, seconds),
-                             .loader_wait_share = seconds > 0 ? at->tally.wait_s / seconds : 0, .n_networks = run->session->peers.n,
-                             .evaluated = evaluated, .validated = run->n_held > 0};
+    *out = (dt_epoch_report){.epoch = at->epoch + 1,
+                             .epochs = run->recipe->train.epochs,
+                             .lr = dt_learning_rate(run->recipe, at->step - 1, run->steps_per_epoch),
+                             .train_s = seconds,
+                             .eval_s = evaluated ? run->eval_s : 0,
+                             .images_per_s = images_per_s(run, at->step_of_epoch, seconds),
+                             .loader_wait_share = seconds > 0 ? at->tally.wait_s / seconds : 0,
+                             .n_networks = run->session->peers.n,
+                             .evaluated = evaluated,
+                             .validated = run->n_held > 0};
     for (int i = 0; i < out->n_networks; i++) {
         out->names[i] = run->recipe->networks[i].name;
         out->loss[i] = dt_tally_loss(&at->tally, i);
@@ -372,7 +412,10 @@ static duet_status write_epoch(dt_run *run, bool evaluated, duet_error *err)
     const dt_observer *o = &run->options->observer;
     dt_epoch_report report;
     fill_report(run, evaluated, &report);
-    const dt_epoch_facts facts = {.session = run->session, .run = &run->state, .report = &report, .test = evaluated ? &run->evaluations[0] : NULL,
+    const dt_epoch_facts facts = {.session = run->session,
+                                  .run = &run->state,
+                                  .report = &report,
+                                  .test = evaluated ? &run->evaluations[0] : NULL,
                                   .validation = evaluated && run->n_held ? &run->evaluations[1] : NULL};
     dt_event_epoch(&run->folder.line, &facts);
     DT_TRY(dt_folder_log(&run->folder, err));
@@ -411,8 +454,8 @@ static duet_status stop(dt_run *run, dt_go why, duet_error *err)
     DT_TRY(dt_folder_log(&run->folder, err));
     DT_TRY(checkpoint(run, err));
     if (why == STOP_AT_MAX_STEPS) return DUET_OK;
-    return dt_fail(err, DUET_STOPPED, "stopped in epoch %lld after step %lld; continue with --resume", (long long)run->state.epoch + 1,
-                   (long long)run->state.step);
+    return dt_fail(err, DUET_STOPPED, "stopped in epoch %lld after step %lld; continue with --resume",
+                   (long long)run->state.epoch + 1, (long long)run->state.step);
 }
 
 static duet_status run_epochs(dt_run *run, duet_error *err)
@@ -443,7 +486,10 @@ static void fill_result(const dt_run *run, dt_run_result *out)
 {
     const dt_recipe *r = run->recipe;
     const dt_run_state *at = &run->state;
-    *out = (dt_run_result){.n_networks = r->n_networks, .epochs_done = at->epoch, .steps_done = at->step, .best_by_validation = run->n_held > 0,
+    *out = (dt_run_result){.n_networks = r->n_networks,
+                           .epochs_done = at->epoch,
+                           .steps_done = at->step,
+                           .best_by_validation = run->n_held > 0,
                            .finished = at->epoch == r->train.epochs,
                            .images_per_s = images_per_s(run, at->step, at->total_train_s + at->tally.train_s)};
     for (int i = 0; i < r->n_networks; i++) {

@@ -1,9 +1,10 @@
-/* The files of a run that are not weights: recipe.yaml and environment.json, written once; log.jsonl and metrics.csv, which
- * grow by whole lines.
+/* The files of a run that are not weights: recipe.yaml and environment.json, written once; log.jsonl and metrics.csv,
+ * which grow by whole lines.
  *
- * A growing file may be ahead of the last checkpoint when a run is killed. Every checkpoint therefore knows the lengths it
- * belongs to, and a resumed run first cuts the files back: what was repeated is not there twice. Writes go straight to the
- * file descriptor, so a line is out of our hands as soon as it is written, and no buffer is allocated in a step. */
+ * A growing file may be ahead of the last checkpoint when a run is killed. Every checkpoint therefore knows the
+ * lengths it belongs to, and a resumed run first cuts the files back: what was repeated is not there twice. Writes go
+ * straight to the file descriptor, so a line is out of our hands as soon as it is written, and no buffer is allocated
+ * in a step. */
 #include "train_impl.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-static const char log_name[] = "log.jsonl", csv_name[] = "metrics.csv", recipe_name[] = "recipe.yaml", state_name[] = "state.safetensors";
+static const char log_name[] = "log.jsonl", csv_name[] = "metrics.csv", recipe_name[] = "recipe.yaml",
+                  state_name[] = "state.safetensors";
 
 /* A step's line: the losses of 7 networks and 48 terms, each a name of up to 40 bytes and a number of up to 25. */
 enum { LONGEST_LINE = 8192 };
@@ -36,7 +38,10 @@ dt_folder_found dt_folder_look(const char *path)
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
 
-const char *dt_folder_file(dt_folder *f, const char *name) { return dt_arena_printf(&f->arena, "%s/%s", f->path, name); }
+const char *dt_folder_file(dt_folder *f, const char *name)
+{
+    return dt_arena_printf(&f->arena, "%s/%s", f->path, name);
+}
 
 /* Opens a growing file; keep: bytes to keep of it, the rest is cut off. */
 static duet_status open_growing(dt_folder *f, const char *name, int64_t keep, int *out, duet_error *err)
@@ -49,8 +54,11 @@ static duet_status open_growing(dt_folder *f, const char *name, int64_t keep, in
     *out = fd;
     if (fstat(fd, &facts) != 0) return dt_fail(err, DUET_IO, "%s: %s", path, strerror(errno));
     if (facts.st_size < keep)
-        return dt_fail(err, DUET_FORMAT, "%s: has %lld bytes, the checkpoint was written when it had %lld; put the run's own file back, or start "
-                       "again in another folder", path, (long long)facts.st_size, (long long)keep);
+        return dt_fail(
+            err, DUET_FORMAT,
+            "%s: has %lld bytes, the checkpoint was written when it had %lld; put the run's own file back, or start "
+            "again in another folder",
+            path, (long long)facts.st_size, (long long)keep);
     if (ftruncate(fd, (off_t)keep) != 0) return dt_fail(err, DUET_IO, "%s: %s", path, strerror(errno));
     return DUET_OK;
 }
@@ -71,8 +79,9 @@ static duet_status write_recipe(dt_folder *f, const dt_recipe *r, duet_error *er
     dt_text text = {0};
     const char *path = dt_folder_file(f, recipe_name);
     dt_recipe_write(r, &text);
-    const duet_status st = path && dt_text_ok(&text) ? dt_file_replace(path, text.bytes, text.length, err)
-                                                     : dt_fail(err, DUET_MEMORY, "%s: no memory for writing the recipe", f->path);
+    const duet_status st = path && dt_text_ok(&text)
+                               ? dt_file_replace(path, text.bytes, text.length, err)
+                               : dt_fail(err, DUET_MEMORY, "%s: no memory for writing the recipe", f->path);
     dt_text_release(&text);
     return st;
 }
@@ -104,7 +113,8 @@ static duet_status append(dt_folder *f, int fd, const char *name, int64_t *lengt
         const ssize_t n = write(fd, f->line.bytes + done, f->line.length - done);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0)
-            return dt_fail(err, DUET_IO, "%s/%s: %s; mend that and continue with --resume: the last checkpoint is safe", f->path, name, strerror(errno));
+            return dt_fail(err, DUET_IO, "%s/%s: %s; mend that and continue with --resume: the last checkpoint is safe",
+                           f->path, name, strerror(errno));
         done += (size_t)n;
         *length += n;
     }
@@ -161,8 +171,9 @@ duet_status dt_environment_write(dt_folder *f, const dt_session *s, duet_error *
     member(&out, "machine", system.machine, "");
     dt_text_append(&out, "}\n");
 
-    const duet_status st = path && dt_text_ok(&out) ? dt_file_replace(path, out.bytes, out.length, err)
-                                                    : dt_fail(err, DUET_MEMORY, "%s: no memory for environment.json", f->path);
+    const duet_status st = path && dt_text_ok(&out)
+                               ? dt_file_replace(path, out.bytes, out.length, err)
+                               : dt_fail(err, DUET_MEMORY, "%s: no memory for environment.json", f->path);
     dt_text_release(&out);
     return st;
 }

@@ -1,4 +1,5 @@
-/* A recipe becomes a step: networks and losses as one graph, differentiated, with one update per network at its end, compiled.
+/* A recipe becomes a step: networks and losses as one graph, differentiated, with one update per network at its end,
+ * compiled.
  *
  * Order of nodes is order of execution, so a variant reads:
  *
@@ -46,8 +47,10 @@ static duet_status build_network(dt_session *s, int i, const dt_data_facts *data
         return err ? err->status : DUET_ARG;
     }
     if (model->image != data->height || model->image != data->width)
-        return dt_fail(err, DUET_SHAPE, "networks.%s.model: %s takes pictures of %zux%zu, %s has %zux%zu; choose another model or data set",
-                       n->name, model->name, model->image, model->image, data->name, data->height, data->width);
+        return dt_fail(
+            err, DUET_SHAPE,
+            "networks.%s.model: %s takes pictures of %zux%zu, %s has %zux%zu; choose another model or data set",
+            n->name, model->name, model->image, model->image, data->name, data->height, data->width);
     dt_graph_set_network(s->graph, i, n->name, !n->frozen);
     s->peers.at[i] = (dt_peer){.name = n->name, .role = (dt_role)n->role, .frozen = n->frozen,
                                .built = model->build(model, s->graph, s->image[i], data->classes)};
@@ -95,8 +98,9 @@ static duet_status add_gradients(dt_session *s, int v, int i, dt_node *wrt, dt_n
     DT_TRY(dt_graph_check(g, err));
     for (size_t k = 0; k < n; k++) {
         if (grad[k] == DT_NONE)
-            return dt_fail(err, DUET_UNSUPPORTED, "%s: its loss does not depend on %s; every trained parameter must get a gradient",
-                           name, g->nodes[wrt[k]].name ? g->nodes[wrt[k]].name : "a parameter");
+            return dt_fail(err, DUET_UNSUPPORTED,
+                           "%s: its loss does not depend on %s; every trained parameter must get a gradient", name,
+                           g->nodes[wrt[k]].name ? g->nodes[wrt[k]].name : "a parameter");
         dt_program_gradient(g, wrt[k], grad[k]);
     }
     return dt_graph_check(g, err);
@@ -275,9 +279,11 @@ static void write_inputs(dt_session *s, const dt_batch *batch, uint32_t epoch)
 {
     const dt_targets *t = &s->peers.targets;
     const float epoch_number = (float)epoch;
-    for (int v = 0; v < s->n_views; v++) dt_program_write(s->step, s->image[v], batch->images[v], batch->n * s->image_count);
+    for (int v = 0; v < s->n_views; v++)
+        dt_program_write(s->step, s->image[v], batch->images[v], batch->n * s->image_count);
     dt_program_write(s->step, t->labels, batch->labels, batch->n);
-    if (t->mask != DT_NONE && batch->mask) dt_program_write(s->step, t->mask, batch->mask, batch->n * s->image_count / 3);
+    if (t->mask != DT_NONE && batch->mask)
+        dt_program_write(s->step, t->mask, batch->mask, batch->n * s->image_count / 3);
     dt_program_write(s->step, s->peers.ramp_epoch, &epoch_number, 1);
 }
 
@@ -288,7 +294,8 @@ static duet_status choose_variant(dt_session *s, int *v, duet_error *err)
     if (s->losses.n_variants < 2) return DUET_OK;
     for (int i = 0; i < s->losses.n_choice; i++) scalars[i] = dt_program_scalar(s->step, s->losses.choice[i]);
     *v = s->recipe->method->choose(scalars, s->recipe->method_config);
-    if (*v < 0 || *v >= s->losses.n_variants) DT_BUG("%s chose variant %d of %d", s->recipe->method->name, *v, s->losses.n_variants);
+    if (*v < 0 || *v >= s->losses.n_variants)
+        DT_BUG("%s chose variant %d of %d", s->recipe->method->name, *v, s->losses.n_variants);
     return dt_program_run(s->step, *v, err);
 }
 
@@ -313,8 +320,10 @@ static duet_status blame_numbers(const dt_session *s, int network, double loss, 
     const char *tensor = first_bad_gradient(s, network);
     char at[200] = "";
     if (tensor) snprintf(at, sizeof at, ", the gradient of %s is not finite", tensor);
-    return dt_fail(err, DUET_NUMERIC, "%s: the loss is %g%s. Try a smaller train.lr (now %g), train.schedule.warmup_epochs, "
-                   "or a smaller weight of the method's terms", s->peers.at[network].name, loss, at, s->recipe->train.lr);
+    return dt_fail(err, DUET_NUMERIC,
+                   "%s: the loss is %g%s. Try a smaller train.lr (now %g), train.schedule.warmup_epochs, "
+                   "or a smaller weight of the method's terms",
+                   s->peers.at[network].name, loss, at, s->recipe->train.lr);
 }
 
 static duet_status check_numbers(const dt_session *s, int v, duet_error *err)
@@ -327,7 +336,8 @@ static duet_status check_numbers(const dt_session *s, int v, duet_error *err)
     return DUET_OK;
 }
 
-duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch, double lr, int *variant, duet_error *err)
+duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch, double lr, int *variant,
+                            duet_error *err)
 {
     int v;
     if ((int64_t)batch->n != s->recipe->train.batch)

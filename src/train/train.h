@@ -8,35 +8,38 @@
 
 /* ---- schedule ------------------------------------------------------------------------------------------------ */
 
-/* The learning rate of step `step` (from 0, over the whole run), before a network's lr_scale; steps = epochs * steps_per_epoch.
+/* The learning rate of step `step`, from 0, of epochs * steps_per_epoch; before a network's lr_scale.
  *
  *     multistep  lr * gamma^(number of milestones <= epoch), epochs counted from 0
  *     cosine     lr * (1 + cos(pi t)) / 2, t from 0 at the end of the warm-up towards 1 at the end of the run
  *     onecycle   from lr/25 to lr over the first 30 % of the steps, then to lr/1e4, both half cosines
  *     constant   lr
  *
- * warmup_epochs: all but onecycle are multiplied by (step + 1) / (warmup_epochs * steps_per_epoch) until that reaches 1, so that
- * the first step already moves. */
+ * warmup_epochs: all but onecycle are multiplied by (step + 1) / (warmup_epochs * steps_per_epoch) until that reaches
+ * 1, so that the first step already moves. */
 double dt_learning_rate(const dt_recipe *r, int64_t step, int64_t steps_per_epoch);
 
 /* ---- weights in files ---------------------------------------------------------------------------------------- */
 
-/* Writes network i as safetensors under PyTorch's names, num_batches_tracked (one I64 per batch norm, after its running_var)
- * included. metadata: n_pairs keys, each followed by its value.
- * Errors:  DUET_IO; DUET_NUMERIC, naming the tensor, when a value is not finite. An older file at `path` is then as it was. */
-duet_status dt_weights_save(const dt_state *s, int network, const char *path, const char *const *metadata, size_t n_pairs, duet_error *err);
+/* Writes network i as safetensors under PyTorch's names, num_batches_tracked (one I64 per batch norm, after its
+ * running_var) included. metadata: n_pairs keys, each followed by its value.
+ * Errors:  DUET_IO; DUET_NUMERIC, naming the tensor, when a value is not finite. An older file at `path` is then as it
+ * was. */
+duet_status dt_weights_save(const dt_state *s, int network, const char *path, const char *const *metadata,
+                            size_t n_pairs, duet_error *err);
 
-/* Reads weights of the same model: names, shapes and types must match exactly; the message names the first tensor that does not.
- * Momentum becomes zero. On error the state is untouched. */
+/* Reads weights of the same model: names, shapes and types must match exactly; the message names the first tensor that
+ * does not. Momentum becomes zero. On error the state is untouched. */
 duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err);
 
-/* The seed of data sets that are drawn (shapes): one for all, so that runs with other training seeds, and later evaluations,
- * see the same pictures. */
-enum { DT_DATA_SEED = 1 };
+/* The seed of data sets that are drawn (shapes): one for all, so that runs with other training seeds, and later
+ * evaluations, see the same pictures. */
+enum { DT_DATA_SEED = DT_SHAPES_SEED };
 
 /* ---- a network in inference mode ------------------------------------------------------------------------------ */
 
-/* Running statistics, no gradient, a fixed batch; shares the state it was made from, so it always sees the newest weights. */
+/* Running statistics, no gradient, a fixed batch; shares the state it was made from, so it always sees the newest
+ * weights. */
 typedef struct dt_inference {
     dt_graph *graph;
     dt_program *program;
@@ -47,13 +50,14 @@ typedef struct dt_inference {
 } dt_inference;
 
 /* network: which of s's networks; name: for messages and dumps. *out is filled in on success only. */
-duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, size_t classes, size_t batch,
-                                dt_inference *out, duet_error *err);
+duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, size_t classes,
+                                size_t batch, dt_inference *out, duet_error *err);
 void dt_inference_release(dt_inference *i); /* a zeroed one is fine */
 /* images [n, h, w, 3] normalised -> logits [n, classes]; 1 <= n <= batch. Allocates nothing. */
 duet_status dt_inference_run(dt_inference *i, const float *images, size_t n, float *logits, duet_error *err);
 
-/* A weights file made ready to classify; what it says of itself (model, classes, data, mean, std) is believed and checked. */
+/* A weights file made ready to classify; what it says of itself (model, classes, data, mean, std) is believed and
+ * checked. */
 typedef struct dt_classifier {
     dt_device *device;
     dt_state *state;
@@ -67,8 +71,8 @@ typedef struct dt_classifier {
 } dt_classifier;
 
 /* model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. */
-duet_status dt_classifier_open(const char *path, const char *model, size_t classes, const char *device, int threads, size_t batch,
-                               dt_classifier **out, duet_error *err);
+duet_status dt_classifier_open(const char *path, const char *model, size_t classes, const char *device, int threads,
+                               size_t batch, dt_classifier **out, duet_error *err);
 void dt_classifier_close(dt_classifier *c);
 
 typedef struct dt_pair_measures {
@@ -100,7 +104,7 @@ typedef struct dt_session {
     dt_device *device;
     dt_graph *graph;          /* the training step */
     dt_peers peers;
-    dt_losses losses;         /* its nodes can be read after a step: losses, terms, choice; a term only when its variant ran */
+    dt_losses losses; /* its nodes can be read after a step: losses, terms, choice; a term only when its variant ran */
     dt_state *state;
     dt_program *step;
     dt_node image[DT_MAX_NETWORKS]; /* input of each network; the same node when views are shared */
@@ -111,19 +115,20 @@ typedef struct dt_session {
     dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called */
 } dt_session;
 
-/* Builds, differentiates and compiles the step, and gives every network its first weights (init file or random by seed).
- * data must hold the training images left after the validation split was taken: methods are checked against it. */
+/* Builds, differentiates and compiles the step, and gives every network its first weights (init file or random by
+ * seed). data must hold the training images left after the validation split was taken: methods are checked with it. */
 duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err);
 void dt_session_destroy(dt_session *s);
 /* Compiles `eval`: every network in inference mode, on the session's own weights. A second call does nothing. */
 duet_status dt_session_prepare_evaluation(dt_session *s, size_t batch, duet_error *err);
 /* Networks whose parameters a step changes: neither frozen nor without a loss in every variant. */
 bool dt_session_trains(const dt_session *s, int network);
-/* One step on a batch of exactly train.batch images: writes inputs, runs, chooses, runs. epoch: from 0. lr: before lr_scale.
- * *variant: which ran (may be NULL). Allocates nothing.
- * Errors:  DUET_NUMERIC names network, tensor and what to try when a loss or a gradient is not finite (the update has been
- *          made: the state is spoilt); DUET_DEVICE. */
-duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch, double lr, int *variant, duet_error *err);
+/* One step on a batch of exactly train.batch images: writes inputs, runs, chooses, runs. epoch: from 0. lr: before
+ * lr_scale. *variant: which ran (may be NULL). Allocates nothing.
+ * Errors:  DUET_NUMERIC names network, tensor and what to try when a loss or a gradient is not finite (the update has
+ *          been made: the state is spoilt); DUET_DEVICE. */
+duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch, double lr, int *variant,
+                            duet_error *err);
 /* The loss of a network in the step that ran variant `variant`; NAN where it has none. */
 double dt_session_loss(const dt_session *s, int variant, int network);
 
@@ -162,9 +167,9 @@ typedef struct dt_observer {
 typedef struct dt_run_options {
     const char *out;         /* the run folder */
     bool resume;             /* continue the run in `out`; without a checkpoint there: start */
-    int64_t max_steps;       /* 0: no limit; stops after that many steps in total, with a checkpoint: for tests and trials */
+    int64_t max_steps; /* 0: no limit; stops after that many steps in total, with a checkpoint: for tests and trials */
     dt_observer observer;
-    const volatile int *stop; /* set asynchronously (a signal handler): stop after this step, with a checkpoint; NULL: never */
+    const volatile int *stop; /* set asynchronously (a signal handler): stop after this step; NULL: never */
 } dt_run_options;
 
 typedef struct dt_run_result {
@@ -178,9 +183,10 @@ typedef struct dt_run_result {
     double images_per_s;     /* over all training seconds of the run */
 } dt_run_result;
 
-/* Trains. DUET_OK when the run is finished or max_steps was reached, DUET_STOPPED when stopped on request after a checkpoint
- * (result is filled in both times); a run that was finished before returns its results at once. The folder is created only
- * when recipe, data and networks are known to be good; one that holds a run is refused without `resume`. */
+/* Trains. DUET_OK when the run is finished or max_steps was reached, DUET_STOPPED when stopped on request after a
+ * checkpoint (result is filled in both times); a run that was finished before returns its results at once. The folder
+ * is created only when recipe, data and networks are known to be good; one that holds a run is refused without
+ * `resume`. */
 duet_status dt_train(const dt_recipe *r, const dt_run_options *o, dt_run_result *result, duet_error *err);
 
 #endif

@@ -48,17 +48,20 @@ typedef struct dt_run_state {
     dt_network_result results[DT_MAX_NETWORKS];
     double best_score[DT_MAX_NETWORKS]; /* top-1 that `best` was chosen by, on the set it was chosen by */
     double total_train_s;               /* of finished epochs */
-    float epoch_values[DT_MAX_NETWORKS];/* the method's per-epoch input (KDCL general), valid within the epoch under way */
+    float epoch_values
+        [DT_MAX_NETWORKS]; /* the method's per-epoch input (KDCL general), valid within the epoch under way */
     int64_t log_bytes, csv_bytes;       /* of the run folder's files when this was saved */
 } dt_run_state;
 
 /* ---- checkpoint.c ---------------------------------------------------------------------------------------------- */
 
-/* Writes state.safetensors at `path`, or leaves an older one as it was. Refuses (DUET_NUMERIC) weights that are not finite. */
+/* Writes state.safetensors at `path`, or leaves an older one as it was. Refuses (DUET_NUMERIC) weights that are not
+ * finite. */
 duet_status dt_checkpoint_save(const dt_session *s, const dt_run_state *run, const char *path, duet_error *err);
 /* Reads it back into the session and *run. A checkpoint of another recipe is refused with the first key that differs;
  * on error the session's weights are unspecified. *device: the text of the device it was trained on, in arena. */
-duet_status dt_checkpoint_load(dt_session *s, dt_run_state *run, const char *path, dt_arena *arena, const char **device, duet_error *err);
+duet_status dt_checkpoint_load(dt_session *s, dt_run_state *run, const char *path, dt_arena *arena, const char **device,
+                               duet_error *err);
 
 /* ---- run_folder.c ---------------------------------------------------------------------------------------------- */
 
@@ -99,7 +102,8 @@ typedef struct dt_epoch_facts {
 } dt_epoch_facts;
 
 /* Each appends one line, with its newline, to the text. */
-void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data, int64_t steps_per_epoch, const uint32_t *held, size_t n_held);
+void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data, int64_t steps_per_epoch,
+                    const uint32_t *held, size_t n_held);
 void dt_event_resume(dt_text *out, const dt_session *s, const dt_run_state *run);
 void dt_event_step(dt_text *out, const dt_session *s, const dt_run_state *run, int variant, double lr);
 void dt_event_epoch(dt_text *out, const dt_epoch_facts *e);

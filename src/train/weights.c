@@ -33,8 +33,10 @@ duet_status dt_check_finite(const char *network, const char *tensor, const float
 {
     for (size_t i = 0; i < n; i++)
         if (!isfinite(values[i]))
-            return dt_fail(err, DUET_NUMERIC, "%s: value %zu of %s is %g, so these weights are not saved; files written "
-                           "before are as they were: resume from them with a smaller train.lr", network, i, tensor, (double)values[i]);
+            return dt_fail(err, DUET_NUMERIC,
+                           "%s: value %zu of %s is %g, so these weights are not saved; files written "
+                           "before are as they were: resume from them with a smaller train.lr",
+                           network, i, tensor, (double)values[i]);
     return DUET_OK;
 }
 
@@ -56,7 +58,8 @@ duet_status dt_check_saved(const dt_saved_tensor *found, const dt_tensor *t, due
         return dt_fail(err, DUET_FORMAT, "tensor %s is of type %s; F32 is accepted", t->name, found->element_name);
     if (found->rank != t->rank || memcmp(found->shape, want, (size_t)t->rank * sizeof *want) != 0)
         return dt_fail(err, DUET_SHAPE, "tensor %s is %s; the network needs %s", t->name,
-                       dt_file_shape_text(found->rank, found->shape, found_text), dt_file_shape_text(t->rank, want, want_text));
+                       dt_file_shape_text(found->rank, found->shape, found_text),
+                       dt_file_shape_text(t->rank, want, want_text));
     return DUET_OK;
 }
 
@@ -81,7 +84,8 @@ static void declare(dt_saver *out, const dt_network_state *n)
         size_t shape[4];
         dt_tensor_file_shape(&n->tensors[i], shape);
         dt_saver_declare(out, n->tensors[i].name, DT_ELEMENT_F32, n->tensors[i].rank, shape);
-        if (tracked_beside(n->tensors[i].name, tracked, sizeof tracked)) dt_saver_declare(out, tracked, DT_ELEMENT_I64, 0, NULL);
+        if (tracked_beside(n->tensors[i].name, tracked, sizeof tracked))
+            dt_saver_declare(out, tracked, DT_ELEMENT_I64, 0, NULL);
     }
 }
 
@@ -94,12 +98,14 @@ static duet_status write_tensors(const dt_state *s, int network, dt_saver *out, 
         dt_state_read(s, network, t, buffer);
         DT_TRY(dt_check_finite(n->name, t->name, buffer, t->count, err));
         dt_saver_bytes(out, buffer, t->count * sizeof *buffer);
-        if (tracked_beside(t->name, tracked, sizeof tracked)) dt_saver_bytes(out, &n->batches_tracked, sizeof n->batches_tracked);
+        if (tracked_beside(t->name, tracked, sizeof tracked))
+            dt_saver_bytes(out, &n->batches_tracked, sizeof n->batches_tracked);
     }
     return DUET_OK;
 }
 
-duet_status dt_weights_save(const dt_state *s, int network, const char *path, const char *const *metadata, size_t n_pairs, duet_error *err)
+duet_status dt_weights_save(const dt_state *s, int network, const char *path, const char *const *metadata,
+                            size_t n_pairs, duet_error *err)
 {
     const dt_network_state *n = &s->networks[network];
     float *buffer = dt_alloc(dt_network_largest_tensor(n), sizeof *buffer);
@@ -126,7 +132,8 @@ static duet_status check_tracked(const dt_saved *file, const char *name, int64_t
     int64_t value;
     if (!found) return dt_fail(err, DUET_FORMAT, "tensor %s is missing", name);
     if (found->element != DT_ELEMENT_I64 || found->n_bytes != sizeof value)
-        return dt_fail(err, DUET_FORMAT, "tensor %s is of type %s with %zu bytes; one I64 is accepted", name, found->element_name, found->n_bytes);
+        return dt_fail(err, DUET_FORMAT, "tensor %s is of type %s with %zu bytes; one I64 is accepted", name,
+                       found->element_name, found->n_bytes);
     memcpy(&value, found->bytes, sizeof value);
     if (value > *batches) *batches = value; /* some models track a shared batch norm twice: the largest count is kept */
     return DUET_OK;
@@ -155,7 +162,8 @@ static duet_status check_all(const dt_saved *file, const dt_network_state *n, in
         const dt_saved_tensor *found = dt_saved_find(file, n->tensors[i].name);
         if (!found) return dt_fail(err, DUET_FORMAT, "tensor %s is missing", n->tensors[i].name);
         DT_TRY(dt_check_saved(found, &n->tensors[i], err));
-        if (tracked_beside(n->tensors[i].name, tracked, sizeof tracked)) DT_TRY(check_tracked(file, tracked, batches, err));
+        if (tracked_beside(n->tensors[i].name, tracked, sizeof tracked))
+            DT_TRY(check_tracked(file, tracked, batches, err));
     }
     const char *extra = stranger(file, n);
     if (extra) return dt_fail(err, DUET_FORMAT, "tensor %s has no place in the network", extra);
@@ -193,7 +201,8 @@ duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_err
     }
     for (size_t i = 0; i < n->n_tensors; i++) {
         const dt_tensor *t = &n->tensors[i];
-        memcpy(buffer, dt_saved_find(file, t->name)->bytes, t->count * sizeof *buffer); /* the file's bytes may be unaligned */
+        /* By way of the buffer, for the file's bytes may be unaligned. */
+        memcpy(buffer, dt_saved_find(file, t->name)->bytes, t->count * sizeof *buffer);
         dt_state_write(s, network, t, buffer);
         memset(buffer, 0, t->count * sizeof *buffer);
         if (t->trained) dt_state_write_momentum(s, network, t, buffer);

@@ -1,8 +1,9 @@
-/* After the first step the training loop asks nobody for memory: not for batches, not for losses, not for lines of the log.
+/* After the first step the training loop asks nobody for memory: not for batches, not for losses, not for lines of the
+ * log.
  *
- * This program takes the place of malloc and its family for itself and every library in it, and counts calls between the end
- * of the first step and the end of the seventh, from all threads. Calls that oneDNN, its C++ runtime or OpenMP make
- * inside a primitive are not ours to avoid: they are counted apart and printed. */
+ * This program takes the place of malloc and its family for itself and every library in it, and counts calls between
+ * the end of the first step and the end of the seventh, from all threads. Calls that oneDNN, its C++ runtime or OpenMP
+ * make inside a primitive are not ours to avoid: they are counted apart and printed. */
 #include "train_fixture.h"
 
 #include <dlfcn.h>
@@ -88,14 +89,17 @@ static void count_between_steps(void *user, const dt_progress *p)
     (void)user;
     if (p->epoch != 1) return;
     if (p->step == 1) atomic_store(&counting, true);
-    if (p->step == 7) atomic_store(&counting, false); /* before the epoch's end: evaluations and checkpoints may allocate */
+    if (p->step == 7)
+        atomic_store(&counting, false); /* before the epoch's end: evaluations and checkpoints may allocate */
 }
 
 static void no_allocation(const char *out, const char *const *overrides)
 {
     size_t ours = 0, foreign = 0;
     atomic_store(&n_calls, 0);
-    fixture_train_ok(&files, &(fixture_run){.out = out, .overrides = overrides, .max_steps = 7, .observer.progress = count_between_steps});
+    fixture_train_ok(
+        &files,
+        &(fixture_run){.out = out, .overrides = overrides, .max_steps = 7, .observer.progress = count_between_steps});
     const size_t n = atomic_load(&n_calls);
     for (size_t i = 0; i < n && i < MOST_CALLERS; i++) {
         Dl_info where = {0};
@@ -105,7 +109,8 @@ static void no_allocation(const char *out, const char *const *overrides)
             continue;
         }
         ours++;
-        print_message("%s: allocation from %s+%#tx\n", out, where.dli_fname ? where.dli_fname : "?", (char *)callers[i] - (char *)where.dli_fbase);
+        print_message("%s: allocation from %s+%#tx\n", out, where.dli_fname ? where.dli_fname : "?",
+                      (char *)callers[i] - (char *)where.dli_fbase);
     }
     if (foreign) print_message("%s: %zu allocations inside other libraries\n", out, foreign);
     assert_int_equal(ours, 0);
@@ -142,7 +147,8 @@ static void no_step_allocates_with_variants_and_a_companion(void **state)
 static void no_step_allocates_with_views_and_a_held_out_set(void **state)
 {
     (void)state;
-    const char *const overrides[] = {"method={name: kdcl, target: general}", "data.validation=4", "data.workers=3", NULL};
+    const char *const overrides[] = {"method={name: kdcl, target: general}", "data.validation=4", "data.workers=3",
+                                     NULL};
     no_allocation("kdcl", overrides);
 }
 

@@ -1,5 +1,6 @@
-/* Memory that runs out anywhere in a run is an error with a message: no crash, no leak (the address sanitizer looks), no half-written
- * file, and the run goes on from where it was. The k-th allocation of the calling thread fails, for growing k. */
+/* Memory that runs out anywhere in a run is an error with a message: no crash, no leak (the address sanitizer looks),
+ * no half-written file, and the run goes on from where it was. The k-th allocation of the calling thread fails, for
+ * growing k. */
 #include "train_fixture.h"
 
 static fixture files;
@@ -10,7 +11,8 @@ static long next(long k) { return k + 1 + k / 8; }
 static bool is_done(duet_status st, const duet_error *err, long k, const char *what)
 {
     if (!st) return true;
-    if (st != DUET_MEMORY) fail_msg("%s, allocation %ld fails: status %s: %s", what, k, duet_status_name(st), err->message);
+    if (st != DUET_MEMORY)
+        fail_msg("%s, allocation %ld fails: status %s: %s", what, k, duet_status_name(st), err->message);
     if (!err->message[0]) fail_msg("%s, allocation %ld fails without a message", what, k);
     return false;
 }
@@ -18,7 +20,12 @@ static bool is_done(duet_status st, const duet_error *err, long k, const char *w
 static void a_session_survives_every_failed_allocation(void **state)
 {
     (void)state;
-    const dt_data_facts data = {.name = "cifar100", .train_images = FIXTURE_TRAIN, .test_images = FIXTURE_TEST, .classes = 100, .height = 32, .width = 32};
+    const dt_data_facts data = {.name = "cifar100",
+                                .train_images = FIXTURE_TRAIN,
+                                .test_images = FIXTURE_TEST,
+                                .classes = 100,
+                                .height = 32,
+                                .width = 32};
     const char *const overrides[] = {"adm={}", NULL};
     dt_recipe *r = fixture_recipe(&files, overrides);
     bool done = false;
@@ -40,7 +47,12 @@ static void a_session_survives_every_failed_allocation(void **state)
 static void weights_survive_every_failed_allocation(void **state)
 {
     (void)state;
-    const dt_data_facts data = {.name = "cifar100", .train_images = FIXTURE_TRAIN, .test_images = FIXTURE_TEST, .classes = 100, .height = 32, .width = 32};
+    const dt_data_facts data = {.name = "cifar100",
+                                .train_images = FIXTURE_TRAIN,
+                                .test_images = FIXTURE_TEST,
+                                .classes = 100,
+                                .height = 32,
+                                .width = 32};
     const char *path = fixture_path(&files, "memory.safetensors");
     dt_recipe *r = fixture_recipe(&files, NULL);
     dt_session *s = NULL;
@@ -65,7 +77,8 @@ static void weights_survive_every_failed_allocation(void **state)
     dt_recipe_destroy(r);
 }
 
-/* The same folder again and again: whatever a failed attempt left there, the next one goes on from it, to the same end. */
+/* The same folder again and again: whatever a failed attempt left there, the next one goes on from it, to the same
+ * end. */
 static void a_run_survives_every_failed_allocation(void **state)
 {
     (void)state;

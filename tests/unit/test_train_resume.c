@@ -1,4 +1,5 @@
-/* The same recipe, data and seed give the same files: twice, with other numbers of workers, and when the run was interrupted. */
+/* The same recipe, data and seed give the same files: twice, with other numbers of workers, and when the run was
+ * interrupted. */
 #include "train_fixture.h"
 
 static fixture files;
@@ -26,7 +27,9 @@ static void another_seed_gives_another_run(void **state)
 static void one_and_four_workers_give_equal_runs(void **state)
 {
     (void)state;
-    const char *const one[] = {"data.workers=1", "data.validation=4", NULL}, *const four[] = {"data.workers=4", "data.validation=4", NULL};
+    const char *const one[] = {"data.workers=1", "data.validation=4", NULL}, *const four[] = {"data.workers=4",
+                                                                                              "data.validation=4",
+                                                                                              NULL};
     fixture_train_ok(&files, &(fixture_run){.out = "one", .overrides = one});
     fixture_train_ok(&files, &(fixture_run){.out = "four", .overrides = four});
     fixture_same_runs(&files, "one", "four");
@@ -95,7 +98,8 @@ static void a_request_stops_with_a_checkpoint_after_the_step(void **state)
     volatile int stop = 0;
     duet_error err;
     dt_run_result result = {0};
-    const fixture_run run = {.out = "asked", .observer = {.progress = stop_at_step_five, .user = (void *)(uintptr_t)&stop}, .stop = &stop};
+    const fixture_run run = {
+        .out = "asked", .observer = {.progress = stop_at_step_five, .user = (void *)(uintptr_t)&stop}, .stop = &stop};
     assert_int_equal(fixture_train(&files, &run, &result, &err), DUET_STOPPED);
     assert_int_equal(result.steps_done, 5);
     assert_false(result.finished);
@@ -149,9 +153,13 @@ static void another_recipe_is_refused_naming_what_differs(void **state)
     (void)state;
     duet_error err;
     const char *const longer[] = {"train.epochs=4", NULL}, *const method[] = {"method.temperature=3", NULL};
-    assert_int_equal(fixture_train(&files, &(fixture_run){.out = "once", .resume = true, .overrides = longer}, NULL, &err), DUET_RECIPE);
+    assert_int_equal(
+        fixture_train(&files, &(fixture_run){.out = "once", .resume = true, .overrides = longer}, NULL, &err),
+        DUET_RECIPE);
     assert_non_null(strstr(err.message, "under train it had \"epochs: 3\", now there is \"epochs: 4\""));
-    assert_int_equal(fixture_train(&files, &(fixture_run){.out = "once", .resume = true, .overrides = method}, NULL, &err), DUET_RECIPE);
+    assert_int_equal(
+        fixture_train(&files, &(fixture_run){.out = "once", .resume = true, .overrides = method}, NULL, &err),
+        DUET_RECIPE);
     assert_non_null(strstr(err.message, "under method it had \"temperature: 1\""));
 }
 

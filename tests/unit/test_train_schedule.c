@@ -1,4 +1,5 @@
-/* Learning rates against torch.optim.lr_scheduler (the numbers were printed by torch 1.13) and against their formulas. */
+/* Learning rates against torch.optim.lr_scheduler (the numbers were printed by torch 1.13) and against their formulas.
+ * */
 #include "train/train.h"
 
 #include <math.h>
@@ -26,14 +27,16 @@ static void expect(const dt_recipe *r, int64_t step, double wanted)
 {
     const double found = dt_learning_rate(r, step, STEPS);
     /* Both sides are a few roundings of double. */
-    if (!(fabs(found - wanted) <= 1e-12 * fmax(1, fabs(wanted)))) fail_msg("step %lld: found %.17g, wanted %.17g", (long long)step, found, wanted);
+    if (!(fabs(found - wanted) <= 1e-12 * fmax(1, fabs(wanted))))
+        fail_msg("step %lld: found %.17g, wanted %.17g", (long long)step, found, wanted);
 }
 
 static void multistep_divides_at_each_milestone_as_torch(void **state)
 {
     (void)state;
     const dt_recipe r = recipe(DT_SCHEDULE_MULTISTEP, 6, 0);
-    const double torch[] = {0.05, 0.05, 0.005000000000000001, 0.005000000000000001, 0.0005000000000000001, 0.0005000000000000001};
+    const double torch[] = {
+        0.05, 0.05, 0.005000000000000001, 0.005000000000000001, 0.0005000000000000001, 0.0005000000000000001};
     for (int epoch = 0; epoch < 6; epoch++)
         for (int k = 0; k < STEPS; k++) expect(&r, epoch * STEPS + k, torch[epoch]);
 }

@@ -20,28 +20,34 @@ static void a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(voi
 {
     (void)state;
     duet_error err;
-    /* Decay alone makes the teacher's weights some ten times larger at every step: an epoch of 8 steps is survived, not two. */
-    const char *const wild[] = {"train.schedule={name: constant}", "train.weight_decay=0.5", "networks.teacher.lr_scale=1000", NULL};
+    /* Decay alone makes the teacher's weights some ten times larger at every step: an epoch of 8 steps is survived,
+     * not two. */
+    const char *const wild[] = {"train.schedule={name: constant}", "train.weight_decay=0.5",
+                                "networks.teacher.lr_scale=1000", NULL};
     const duet_status st = fixture_train(&files, &(fixture_run){.out = "wild", .overrides = wild}, NULL, &err);
-    expect(st, DUET_NUMERIC, &err, WORDS("step ", "(epoch 2)", "teacher: the loss is ", "the gradient of conv1.weight is not finite", "train.lr"));
+    expect(
+        st, DUET_NUMERIC, &err,
+        WORDS("step ", "(epoch 2)", "teacher: the loss is ", "the gradient of conv1.weight is not finite", "train.lr"));
     assert_true(fixture_exists(fixture_path(&files, "wild/state.safetensors")));
     char *log = fixture_log(&files, "wild");
     assert_non_null(strstr(log, "\"epoch\""));
     free(log);
     /* The checkpoint after the first epoch is whole: resumed, the run fails at the same step. */
     duet_error again;
-    const duet_status resumed = fixture_train(&files, &(fixture_run){.out = "wild", .overrides = wild, .resume = true}, NULL, &again);
+    const duet_status resumed =
+        fixture_train(&files, &(fixture_run){.out = "wild", .overrides = wild, .resume = true}, NULL, &again);
     assert_int_equal(resumed, DUET_NUMERIC);
     assert_string_equal(err.message, again.message);
 }
 
-/* ---- recipes and data that do not fit ----------------------------------------------------------------------------- */
+/* ---- recipes and data that do not fit ---------------------------------------------------------------------------- */
 
 static void a_batch_larger_than_the_data_is_refused_before_the_folder_is_made(void **state)
 {
     (void)state;
     duet_error err;
-    const char *const batch[] = {"train.batch=33", NULL}, *const held[] = {"data.validation=30", NULL}, *const all[] = {"data.validation=32", NULL};
+    const char *const batch[] = {"train.batch=33", NULL}, *const held[] = {"data.validation=30", NULL},
+                      *const all[] = {"data.validation=32", NULL};
     duet_status st = fixture_train(&files, &(fixture_run){.out = "none", .overrides = batch}, NULL, &err);
     expect(st, DUET_RECIPE, &err, WORDS("train.batch", "33", "32"));
     st = fixture_train(&files, &(fixture_run){.out = "none", .overrides = held}, NULL, &err);
@@ -76,13 +82,14 @@ static void first_weights_of_another_model_are_refused_before_the_folder_is_made
     fixture_train_ok(&files, &(fixture_run){.out = "warm", .overrides = good, .max_steps = 1});
 }
 
-/* ---- folders and disks -------------------------------------------------------------------------------------------- */
+/* ---- folders and disks ------------------------------------------------------------------------------------------- */
 
 static void a_folder_that_cannot_be_made_is_said(void **state)
 {
     (void)state;
     duet_error err;
-    const duet_status st = fixture_train(&files, &(fixture_run){.out = "data/train.bin/run"}, NULL, &err); /* below a file: also root cannot */
+    const duet_status st = fixture_train(&files, &(fixture_run){.out = "data/train.bin/run"}, NULL,
+                                         &err); /* below a file: also root cannot */
     expect(st, DUET_IO, &err, WORDS("data/train.bin", "is a file"));
 }
 
@@ -108,8 +115,8 @@ static bool small_disk(const char *path, int kib)
     return mkdir(path, 0755) == 0 && mount("duet", path, "tmpfs", 0, options) == 0;
 }
 
-/* Sizes between "not even the recipe" and "the last checkpoint does not fit": the run fails with a message, the folder holds
- * no half-written file, and once there is room the run goes on to the files of one that never had trouble. */
+/* Sizes between "not even the recipe" and "the last checkpoint does not fit": the run fails with a message, the folder
+ * holds no half-written file, and once there is room the run goes on to the files of one that never had trouble. */
 static void a_full_disk_loses_nothing(void **state)
 {
     (void)state;

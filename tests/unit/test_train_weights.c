@@ -1,4 +1,5 @@
-/* One network, one file: PyTorch's names and order, an exact round trip, and every file that does not fit refused with the tensor named. */
+/* One network, one file: PyTorch's names and order, an exact round trip, and every file that does not fit refused with
+ * the tensor named. */
 #include "train_fixture.h"
 
 #include <math.h>
@@ -9,7 +10,12 @@ static fixture files;
 static dt_session *session(dt_recipe **recipe)
 {
     const char *const overrides[] = {"networks.student.model=resnet14", NULL};
-    const dt_data_facts data = {.name = "cifar100", .train_images = FIXTURE_TRAIN, .test_images = FIXTURE_TEST, .classes = 100, .height = 32, .width = 32};
+    const dt_data_facts data = {.name = "cifar100",
+                                .train_images = FIXTURE_TRAIN,
+                                .test_images = FIXTURE_TEST,
+                                .classes = 100,
+                                .height = 32,
+                                .width = 32};
     dt_session *s = NULL;
     duet_error err;
     *recipe = fixture_recipe(&files, overrides);
@@ -32,7 +38,8 @@ static void save(const dt_session *s, int network, const char *path, const char 
 static void a_file_has_the_names_and_order_of_a_state_dict(void **state)
 {
     (void)state;
-    static const char *const first[] = {"conv1.weight", "bn1.weight", "bn1.bias", "bn1.running_mean", "bn1.running_var", "bn1.num_batches_tracked",
+    static const char *const first[] = {"conv1.weight",         "bn1.weight",      "bn1.bias",
+                                        "bn1.running_mean",     "bn1.running_var", "bn1.num_batches_tracked",
                                         "layer1.0.conv1.weight"};
     const char *const metadata[] = {"model", "resnet8", "classes", "100"};
     const char *path = fixture_path(&files, "order.safetensors");
@@ -109,9 +116,11 @@ static void weights_of_another_model_are_refused(void **state)
     dt_recipe *r;
     dt_session *s = session(&r);
     save(s, 0, path, metadata, 1);
-    refused(s, 1, path, DUET_FORMAT, (const char *const[]){path, "student", "layer1.1.conv1.weight is missing", "resnet8", NULL});
+    refused(s, 1, path, DUET_FORMAT,
+            (const char *const[]){path, "student", "layer1.1.conv1.weight is missing", "resnet8", NULL});
     save(s, 1, path, NULL, 0);
-    refused(s, 0, path, DUET_FORMAT, (const char *const[]){path, "teacher", "layer1.1.conv1.weight has no place", NULL});
+    refused(s, 0, path, DUET_FORMAT,
+            (const char *const[]){path, "teacher", "layer1.1.conv1.weight has no place", NULL});
     end_session(s, r);
 }
 
@@ -188,7 +197,7 @@ static void weights_that_are_not_finite_are_not_written_over_good_ones(void **st
     end_session(s, r);
 }
 
-/* ---- a weights file that classifies ------------------------------------------------------------------------------- */
+/* ---- a weights file that classifies ------------------------------------------------------------------------------ */
 
 static void random_pictures(float *to, size_t n)
 {
@@ -199,14 +208,16 @@ static void random_pictures(float *to, size_t n)
 static void a_weights_file_says_what_it_needs_to_classify(void **state)
 {
     (void)state;
-    const char *const metadata[] = {"model", "resnet8", "classes", "100", "data", "cifar100", "mean", "0.5,0.25,0.125", "std", "1,2,3", "epoch", "12"};
+    const char *const metadata[] = {"model", "resnet8",        "classes", "100",   "data",  "cifar100",
+                                    "mean",  "0.5,0.25,0.125", "std",     "1,2,3", "epoch", "12"};
     const char *path = fixture_path(&files, "card.safetensors");
     enum { PICTURE = 3 * 32 * 32, BATCH = 4, CLASSES = 100 };
     dt_recipe *r;
     dt_session *s = session(&r);
     dt_classifier *c = NULL;
     duet_error err;
-    float *pictures = dt_alloc(BATCH * PICTURE, sizeof *pictures), *whole = dt_alloc(BATCH * CLASSES, sizeof *whole), *part = dt_alloc(BATCH * CLASSES, sizeof *part);
+    float *pictures = dt_alloc(BATCH * PICTURE, sizeof *pictures), *whole = dt_alloc(BATCH * CLASSES, sizeof *whole),
+          *part = dt_alloc(BATCH * CLASSES, sizeof *part);
     random_pictures(pictures, BATCH * PICTURE);
     save(s, 0, path, metadata, DT_COUNT(metadata) / 2);
     if (dt_classifier_open(path, NULL, 0, s->recipe->device.name, 1, BATCH, &c, &err)) fail_msg("%s", err.message);

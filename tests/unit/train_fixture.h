@@ -1,5 +1,5 @@
-/* What the tests of training share: a data set of a few records, a recipe on it, a run in a process of its own that may be
- * killed, and the comparison of two run folders. */
+/* What the tests of training share: a data set of a few records, a recipe on it, a run in a process of its own that
+ * may be killed, and the comparison of two run folders. */
 #ifndef TESTS_TRAIN_FIXTURE_H
 #define TESTS_TRAIN_FIXTURE_H
 
@@ -88,7 +88,10 @@ static const char fixture_recipe_text[] =
     "train: {epochs: 3, batch: 4, lr: 0.02, schedule: {name: onecycle}, log_every: 1}\n";
 
 /* The quickest device this build has. */
-static inline const char *fixture_device(void) { return dt_device_find("cpu", NULL) ? "device.name=cpu" : "device.name=reference"; }
+static inline const char *fixture_device(void)
+{
+    return dt_device_find("cpu", NULL) ? "device.name=cpu" : "device.name=reference";
+}
 
 enum { FIXTURE_MAX_OVERRIDES = 16 };
 
@@ -102,7 +105,8 @@ static inline dt_recipe *fixture_recipe(const fixture *f, const char *const *ove
     duet_error err;
     snprintf(path, sizeof path, "data.path=%s", f->data);
     while (overrides && *overrides) all[n++] = *overrides++;
-    if (dt_recipe_parse("fixture", fixture_recipe_text, strlen(fixture_recipe_text), all, n, &r, &err)) fail_msg("recipe: %s", err.message);
+    if (dt_recipe_parse("fixture", fixture_recipe_text, strlen(fixture_recipe_text), all, n, &r, &err))
+        fail_msg("recipe: %s", err.message);
     return r;
 }
 
@@ -115,12 +119,14 @@ typedef struct fixture_run {
     const volatile int *stop;
 } fixture_run;
 
-static inline duet_status fixture_train(const fixture *f, const fixture_run *run, dt_run_result *result, duet_error *err)
+static inline duet_status fixture_train(const fixture *f, const fixture_run *run, dt_run_result *result,
+                                        duet_error *err)
 {
     dt_run_result own;
     const char *out = fixture_path(f, run->out);
     dt_recipe *r = fixture_recipe(f, run->overrides);
-    const dt_run_options o = {.out = out, .resume = run->resume, .max_steps = run->max_steps, .observer = run->observer, .stop = run->stop};
+    const dt_run_options o = {
+        .out = out, .resume = run->resume, .max_steps = run->max_steps, .observer = run->observer, .stop = run->stop};
     const duet_status st = dt_train(r, &o, result ? result : &own, err);
     dt_recipe_destroy(r);
     return st;
@@ -162,7 +168,8 @@ static inline int fixture_child_main(int argc, char **argv)
 }
 
 /* Runs a child that kills itself after a step (0: never); returns its wait status. */
-static inline int fixture_child(const fixture *f, const char *out, bool resume, long kill_at, const char *const *overrides)
+static inline int fixture_child(const fixture *f, const char *out, bool resume, long kill_at,
+                                const char *const *overrides)
 {
     char folder[64], at[24], name[128];
     char *argv[FIXTURE_MAX_OVERRIDES + 8] = {"child", "child", folder, name, resume ? "1" : "0", at};
@@ -212,7 +219,8 @@ static inline void fixture_same_state(const fixture *f, const char *a, const cha
     for (size_t i = 0; i < sa->n_tensors; i++) {
         const dt_saved_tensor *x = &sa->tensors[i], *y = dt_saved_find(sb, x->name);
         if (!strncmp(x->name, "run/clock_", 10) || !strncmp(x->name, "run/bytes_", 10)) continue;
-        if (!y || x->n_bytes != y->n_bytes || memcmp(x->bytes, y->bytes, x->n_bytes) != 0) fail_msg("%s of %s and %s differ", x->name, a, b);
+        if (!y || x->n_bytes != y->n_bytes || memcmp(x->bytes, y->bytes, x->n_bytes) != 0)
+            fail_msg("%s of %s and %s differ", x->name, a, b);
     }
     dt_saved_close(sa);
     dt_saved_close(sb);
@@ -271,7 +279,8 @@ static inline char *fixture_metrics(const fixture *f, const char *out)
 /* All files of two runs are equal but for times. */
 static inline void fixture_same_runs(const fixture *f, const char *a, const char *b)
 {
-    static const char *const weights[] = {"teacher.safetensors", "student.safetensors", "teacher.best.safetensors", "student.best.safetensors"};
+    static const char *const weights[] = {"teacher.safetensors", "student.safetensors", "teacher.best.safetensors",
+                                          "student.best.safetensors"};
     for (size_t i = 0; i < DT_COUNT(weights); i++) fixture_same_bytes(f, a, b, weights[i]);
     fixture_same_state(f, a, b);
     char *la = fixture_log(f, a), *lb = fixture_log(f, b), *ma = fixture_metrics(f, a), *mb = fixture_metrics(f, b);
