@@ -20,8 +20,15 @@ import models
 import oracle
 
 STEPS, BATCH = 10, 16
-LOSS_TOLERANCE = 1e-4    # of max(1, |loss|): rounding of float32 over ten steps
-WEIGHT_TOLERANCE = 1e-3  # of a tensor's norm
+
+# Two float32 programs agree to about 1e-7 until, after a step or three, a ReLU's input falls on the other side of zero in
+# one of them; a single such flip moves a gradient by a part in a thousand, and training multiplies it. So: the first steps,
+# which see every formula, are held to rounding; ten steps to what is promised; and updates (all of a network's, because one
+# bias can consist of flips) closely enough that a term which is missing or doubled shows.
+FIRST_STEPS, FIRST_LOSS_TOLERANCE = 2, 2e-6  # of max(1, |loss|)
+LOSS_TOLERANCE = 1e-4                        # of max(1, |loss|)
+WEIGHT_TOLERANCE = 1e-3                      # of a tensor's norm
+UPDATE_TOLERANCE = 2e-2                      # of the norm of a network's whole update
 torch.set_num_threads(1)  # two tests may run side by side
 
 
@@ -53,6 +60,20 @@ def to_state(arrays):
             for name, a in arrays.items()}
 
 
+def worn(network):
+    """A network whose batch norms are past their start: at 1 and 0 they would hide mistakes, and a bias that starts at 0
+    is afterwards nothing but its update."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.weight.uniform_(0.6, 1.4)
+                module.bias.normal_(0, 0.3)
+                module.running_mean.normal_(0, 0.5)
+                module.running_var.uniform_(0.5, 2)
+                module.num_batches_tracked += 7
+    return network
+
+
 class AgreementCase(unittest.TestCase):
     """Ten steps of duet and of the oracle, from the same weights, on the same batches."""
 
@@ -81,7 +102,7 @@ class AgreementCase(unittest.TestCase):
         for i, n in enumerate(networks):
             path = self.folder / f"start-{n['name']}-{self.runs}.safetensors"
             given = start.get(n["name"])
-            arrays = given if given is not None else to_arrays(models.build(n["model"], seed=100 + i))
+            arrays = given if given is not None else to_arrays(worn(models.build(n["model"], seed=100 + i)))
             files.write_safetensors(path, arrays)
             n["init"] = str(path)
             yield n["name"], arrays
@@ -108,8 +129,8 @@ class AgreementCase(unittest.TestCase):
             "networks": networks,
             "method": method,
             **({"adm": adm} if adm is not None else {}),
-            "train": {"epochs": 4, "batch": BATCH, "seed": 1, "lr": 0.05, "schedule": {"name": "constant"},
-                      "evaluate_every": 4, "log_every": 1, **(train or {})},
+            "train": {"epochs": 4, "batch": BATCH, "seed": 1, "lr": 0.004, "weight_decay": 0.05,
+                      "schedule": {"name": "constant"}, "evaluate_every": 4, "log_every": 1, **(train or {})},
             "device": {"name": "cpu", "threads": 1},
         }
         events, states, _ = self.run_duet(recipe)
@@ -127,7 +148,8 @@ class AgreementCase(unittest.TestCase):
             for name, loss in losses.items():
                 found = event["loss"].get(name)
                 self.assertIsNotNone(found, f"step {event['step']}: no loss of {name}")
-                self.assertLessEqual(abs(found - loss), LOSS_TOLERANCE * max(1, abs(loss)),
+                tolerance = FIRST_LOSS_TOLERANCE if event["step"] <= FIRST_STEPS else LOSS_TOLERANCE
+                self.assertLessEqual(abs(found - loss), tolerance * max(1, abs(loss)),
                                      f"step {event['step']}: loss of {name}: duet {found!r}, PyTorch {loss!r}")
             if outcome is not None:  # each outcome has one name in the log, and no two share one
                 self.assertEqual(variants.setdefault(event["variant"], outcome), outcome, f"step {event['step']}")
@@ -139,9 +161,18 @@ class AgreementCase(unittest.TestCase):
             self.assertEqual(set(found), set(wanted), f"{n['name']}: names of tensors")
             for key, tensor in wanted.items():
                 self.compare_tensor(f"{n['name']}: {key}", found[key], tensor.numpy())
+            self.compare_update(n["name"], found, wanted, begin[n["name"]])
             if n.get("frozen"):
                 for key, array in begin[n["name"]].items():
                     self.assertTrue(np.array_equal(found[key], array), f"{n['name']}: {key}: frozen, but changed")
+
+    def compare_update(self, name, found, wanted, begin):
+        error = moved = 0.0
+        for key, start in begin.items():
+            if start.dtype.kind == "f" and "running" not in key:
+                error += np.sum(np.square(found[key].astype(np.float64) - wanted[key].numpy()))
+                moved += np.sum(np.square(wanted[key].numpy().astype(np.float64) - start))
+        self.assertLessEqual(error**0.5, UPDATE_TOLERANCE * moved**0.5, f"{name}: the whole update")
 
     def compare_tensor(self, what, found, wanted):
         self.assertEqual(found.shape, wanted.shape, what)
