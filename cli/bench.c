@@ -110,7 +110,7 @@ static void write_recipe(const subject *s, char text[RECIPE_BYTES])
     text[0] = '\0';
     add(text, "data: {name: shapes}\nnetworks:\n");
     for (size_t i = 0; i < s->n; i++) {
-        char name[24];
+        char name[32];
         if (i < 2) snprintf(name, sizeof name, "%s", i ? "student" : "teacher");
         else snprintf(name, sizeof name, "student%zu", i);
         add(text, "  - {name: %s, model: %s, role: %s}\n", name, s->model[i], i ? "student" : "teacher");
