@@ -4,7 +4,7 @@
 
 duet_status dt_cpu_convolution(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
-    DT_TRY(dt_cpu_winograd(d, op, out, err));
-    if (out->run) return DUET_OK;
-    return dt_cpu_onednn_convolution(d, op, out, err);
+    static dt_cpu_maker *const in_order[] = {dt_cpu_winograd, dt_cpu_direct, dt_cpu_onednn_convolution};
+    for (size_t i = 0; i < DT_COUNT(in_order) && !out->run; i++) DT_TRY(in_order[i](d, op, out, err));
+    return DUET_OK;
 }

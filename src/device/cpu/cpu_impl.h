@@ -58,6 +58,6 @@ static inline const void *dt_cpu_optional(const dt_op *op, void *const *in, int 
 /* Makes a kernel for one kind of operation; leaves out->run NULL (and returns DUET_OK) where it has none for these shapes. */
 typedef duet_status dt_cpu_maker(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err);
 dt_cpu_maker dt_cpu_batch_norm, dt_cpu_unary, dt_cpu_binary, dt_cpu_broadcast, dt_cpu_reduce, dt_cpu_classify, dt_cpu_cosine,
-    dt_cpu_pool, dt_cpu_matmul, dt_cpu_sgd, dt_cpu_convolution, dt_cpu_onednn_convolution, dt_cpu_winograd;
+    dt_cpu_pool, dt_cpu_matmul, dt_cpu_sgd, dt_cpu_convolution, dt_cpu_winograd, dt_cpu_direct, dt_cpu_onednn_convolution;
 
 #endif

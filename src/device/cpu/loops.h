@@ -31,8 +31,21 @@ typedef struct dt_sgd_numbers {
     bool nesterov;
 } dt_sgd_numbers;
 
+/* A product of matrices whose rows lie in groups: c[group][row][column]. Each element is a sum over `segments` pieces of
+ * `inner` terms; steps are in floats.
+ *
+ *     c[g * c_group + r * c_row + j] = sum over s, k of a[g * a_group + r * a_row + s * a_segment + k] * b[s][k][j]
+ *
+ * A convolution's kernel rows are such pieces: the terms of one kernel row lie one behind the other in NHWC memory. */
+typedef struct dt_product {
+    size_t groups, rows, columns, segments, inner;
+    size_t c_group, c_row, a_group, a_row, a_segment;
+} dt_product;
+
 typedef struct dt_loops {
     dt_isa isa;
+    size_t lanes; /* floats in a vector */
+    size_t rows;  /* of a register block: products are best with a multiple of them */
 
     /* ---- batch normalisation (loops_norm.inc). n: floats, starting at channel 0; coefficient arrays: period floats --- */
 
@@ -66,6 +79,15 @@ typedef struct dt_loops {
     void (*log_softmax_grad)(float *dx, const float *dy, const float *y, size_t rows, size_t c, float scale); /* in place */
     void (*cosine)(float *y, const float *u, const float *v, size_t rows, size_t c, float eps);
     void (*cosine_grad)(float *du, const float *dy, const float *u, const float *v, size_t rows, size_t c, float eps);
+
+    /* ---- direct convolution and matrix products (loops_product.inc, gemm.inc) ------------------------------------- */
+
+    /* See dt_product. columns: a multiple of lanes. b: panels [segments * inner][panel] of `panel` columns, one after the
+     * other: twice `lanes`, or `lanes` where columns is an odd multiple of them. */
+    void (*product)(float *c, const float *a, const float *b, const dt_product *p);
+    /* c[r][j] += sum over g < groups, k < inner of a[g * a_group + k * a_row + r] * b[g * b_group + k * columns + j]; c has rows
+     * of `columns`, a multiple of lanes. (p->segments, c_row and c_group are not looked at.) */
+    void (*product_transposed)(float *c, const float *a, const float *b, size_t b_group, const dt_product *p);
 } dt_loops;
 
 extern const dt_loops dt_loops_portable;

@@ -2,4 +2,5 @@
 #define LOOPS dt_loops_avx2
 #define ISA DT_ISA_AVX2
 #define LANES 8
+#define ROWS 6
 #include "device/cpu/loops.inc"

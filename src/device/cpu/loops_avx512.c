@@ -2,4 +2,5 @@
 #define LOOPS dt_loops_avx512
 #define ISA DT_ISA_AVX512
 #define LANES 16
+#define ROWS 12
 #include "device/cpu/loops.inc"

@@ -2,4 +2,5 @@
 #define LOOPS dt_loops_portable
 #define ISA DT_ISA_PORTABLE
 #define LANES 4
+#define ROWS 6
 #include "device/cpu/loops.inc"
