@@ -20,6 +20,9 @@ enum {
     PAD = 16,                      /* floats between the 36 streams: see winograd.h */
     BLOCK_BYTES = 288 * 1024,      /* transformed tiles of one block, in and out: about half of a 512 KiB L2 */
     MOST_TILES = 96,
+    LEAST_TILES = 24,              /* fewer, and the transformed weights are read too often ... */
+    LEAST_TILES_LARGE = 60,        /* ... the more so when they do not stay in the L2: at 256 channels, 24 cost 15 % */
+    LARGE_WEIGHTS = 1024 * 1024,
     OWN_SUM_BYTES = 640 * 1024,    /* up to this, each thread has its own sum of weight gradients */
     CHUNK_BYTES = 6 * 1024 * 1024  /* transformed tiles of one common chunk: they pass through the last-level cache */
 };
@@ -30,7 +33,7 @@ typedef struct wino_state {
     dt_wino_map in, out;   /* the maps that tiles are cut from and written to; for weights: x and dy */
     size_t k, c;           /* of the OIHW weights */
     size_t n_tiles, tiles; /* in all, in a block (or chunk) */
-    size_t in_stride, out_stride, panel;
+    size_t in_stride, out_stride, u_stride, panel;
     bool backward, own_sums;
     size_t first_floats;   /* scratch: transformed weights, or one common sum; then the threads' pieces */
     size_t part_floats;
@@ -50,7 +53,7 @@ static void transform_weights(void *task, int i, int parts)
     const wino_task *t = task;
     const wino_state *s = t->s;
     const dt_cpu_share mine = dt_cpu_share_of(s->in.channels, 1, i, parts);
-    s->loops->weights(t->scratch, t->w, s->k, s->c, s->backward, s->panel, mine.begin, mine.end - mine.begin);
+    s->loops->weights(t->scratch, s->u_stride, t->w, s->k, s->c, s->backward, s->panel, mine.begin, mine.end - mine.begin);
 }
 
 static void convolve_tiles(void *task, int i, int parts)
@@ -62,7 +65,7 @@ static void convolve_tiles(void *task, int i, int parts)
     for (size_t at = mine.begin; at < mine.end; at += s->tiles) {
         const size_t n = mine.end - at < s->tiles ? mine.end - at : s->tiles;
         s->loops->input(v, s->in_stride, t->x, &s->in, at, n);
-        s->loops->multiply(m, s->out_stride, v, s->in_stride, t->scratch, n, s->in.channels, s->out.channels, s->panel);
+        s->loops->multiply(m, s->out_stride, v, s->in_stride, t->scratch, s->u_stride, n, s->in.channels, s->out.channels, s->panel);
         s->loops->output(t->y, m, s->out_stride, &s->out, at, n);
     }
 }
@@ -83,14 +86,14 @@ static void correlate_own(void *task, int i, int parts)
     const wino_task *t = task;
     const wino_state *s = t->s;
     const dt_cpu_share mine = dt_cpu_share_of(s->n_tiles, 1, i, parts);
-    const size_t sum_floats = DT_WINO_GRID * s->k * s->c;
+    const size_t sum_floats = DT_WINO_GRID * s->u_stride;
     float *sum = t->scratch + (size_t)i * s->part_floats, *v = sum + sum_floats, *z = v + DT_WINO_GRID * s->in_stride;
     memset(sum, 0, sum_floats * sizeof *sum);
     for (size_t at = mine.begin; at < mine.end; at += s->tiles) {
         const size_t n = mine.end - at < s->tiles ? mine.end - at : s->tiles;
         s->loops->input(v, s->in_stride, t->x, &s->in, at, n);
         s->loops->expand(z, s->out_stride, t->dy, &s->out, at, n);
-        s->loops->correlate(sum, v, s->in_stride, z, s->out_stride, n, s->c, s->k, 0, DT_WINO_GRID);
+        s->loops->correlate(sum, s->u_stride, v, s->in_stride, z, s->out_stride, n, s->c, s->k, 0, DT_WINO_GRID);
     }
 }
 
@@ -110,8 +113,8 @@ static void correlate_chunk(void *task, int i, int parts)
     const wino_state *s = t->s;
     const dt_cpu_share mine = dt_cpu_share_of(DT_WINO_GRID, 1, i, parts);
     const float *v = t->scratch + s->first_floats, *z = v + DT_WINO_GRID * s->in_stride;
-    if (t->first == 0) memset(t->scratch + mine.begin * s->k * s->c, 0, (mine.end - mine.begin) * s->k * s->c * sizeof(float));
-    s->loops->correlate(t->scratch, v, s->in_stride, z, s->out_stride, t->n, s->c, s->k, mine.begin, mine.end - mine.begin);
+    if (t->first == 0) memset(t->scratch + mine.begin * s->u_stride, 0, (mine.end - mine.begin) * s->u_stride * sizeof(float));
+    s->loops->correlate(t->scratch, s->u_stride, v, s->in_stride, z, s->out_stride, t->n, s->c, s->k, mine.begin, mine.end - mine.begin);
 }
 
 static void finish_weights(void *task, int i, int parts)
@@ -119,7 +122,7 @@ static void finish_weights(void *task, int i, int parts)
     const wino_task *t = task;
     const wino_state *s = t->s;
     const dt_cpu_share mine = dt_cpu_share_of(s->c, 1, i, parts);
-    s->loops->weights_grad(t->y, t->scratch, s->own_sums ? (size_t)s->common.parts : 1, s->part_floats, s->k, s->c, mine.begin, mine.end - mine.begin);
+    s->loops->weights_grad(t->y, t->scratch, s->u_stride, s->own_sums ? (size_t)s->common.parts : 1, s->part_floats, s->k, s->c, mine.begin, mine.end - mine.begin);
 }
 
 static int run_weights(void *state, void *const *in, void *const *out, void *scratch)
@@ -167,8 +170,8 @@ static dt_wino_map map_of(dt_shape s)
 static size_t tiles_for(const wino_state *s, size_t bytes, size_t most)
 {
     size_t n = bytes / (DT_WINO_GRID * sizeof(float) * (s->in.channels + s->out.channels)) / s->loops->rows * s->loops->rows;
-    const size_t least = 4 * s->loops->rows;
-    if (n < least) n = least; /* fewer, and the transformed weights are read too often */
+    const size_t least = s->u_stride * DT_WINO_GRID * sizeof(float) > LARGE_WEIGHTS ? LEAST_TILES_LARGE : LEAST_TILES;
+    if (n < least) n = least;
     return n < most ? n : most;
 }
 
@@ -176,7 +179,7 @@ static size_t plan_convolve(wino_state *s)
 {
     s->tiles = tiles_for(s, BLOCK_BYTES, MOST_TILES);
     s->panel = s->out.channels % (2 * s->loops->lanes) ? s->loops->lanes : 2 * s->loops->lanes;
-    s->first_floats = DT_WINO_GRID * s->k * s->c;
+    s->first_floats = DT_WINO_GRID * s->u_stride;
     s->in_stride = s->tiles * s->in.channels + PAD;
     s->out_stride = s->tiles * s->out.channels + PAD;
     s->part_floats = DT_WINO_GRID * (s->in_stride + s->out_stride);
@@ -185,7 +188,7 @@ static size_t plan_convolve(wino_state *s)
 
 static size_t plan_weights(wino_state *s)
 {
-    const size_t sum_floats = DT_WINO_GRID * s->k * s->c;
+    const size_t sum_floats = DT_WINO_GRID * s->u_stride;
     s->own_sums = sum_floats * sizeof(float) <= OWN_SUM_BYTES;
     s->tiles = s->own_sums ? tiles_for(s, BLOCK_BYTES, MOST_TILES) : tiles_for(s, CHUNK_BYTES, s->n_tiles);
     s->in_stride = s->tiles * s->c + PAD;
@@ -212,6 +215,7 @@ duet_status dt_cpu_winograd(const dt_cpu_device *d, const dt_op *op, dt_kernel *
     s->out = map_of(to);
     s->k = w.n;
     s->c = w.c;
+    s->u_stride = s->k * s->c + PAD;
     s->backward = backward;
     s->n_tiles = from.n * s->in.tiles_y * s->in.tiles_x;
     const size_t floats = weights ? plan_weights(s) : plan_convolve(s);
