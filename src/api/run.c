@@ -94,9 +94,8 @@ duet_status duet_run_train(duet_run *run, duet_error *err)
         .observer = {.progress = o->progress ? on_progress : NULL, .epoch = o->epoch ? on_epoch : NULL,
                      .log = {.emit = o->log ? on_log : NULL, .user = run}, .user = run},
         .stop = &run->stop,
+        .source = run->data ? run->data->source : NULL,
     };
-    /* TODO(train): dt_run_options gains a source to use instead of the recipe's; then this becomes one more field above. */
-    if (run->data) return dt_fail(err, DUET_UNSUPPORTED, "training on a program's own data set is not available in this build");
     return dt_train(run->recipe->inner, &options, &run->result, err);
 }
 

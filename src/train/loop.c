@@ -19,7 +19,8 @@ typedef enum dt_go { GO_ON, STOP_AT_MAX_STEPS, STOP_REQUESTED } dt_go;
 typedef struct dt_run {
     const dt_recipe *recipe;
     const dt_run_options *options;
-    dt_source *source;
+    const dt_source *source;
+    dt_source *opened;                /* source, when this run opened it; NULL: the caller's */
     dt_data_facts facts;              /* train_images: those left to train on */
     uint32_t *rest, *held;            /* training images to learn from, and held out; NULL without a split */
     size_t n_held;
@@ -164,7 +165,11 @@ static duet_status open_run(dt_run *run, duet_error *err)
     const dt_recipe *r = run->recipe;
     const dt_folder_found found = dt_folder_look(run->options->out);
     DT_TRY(refuse_used_folder(run->options, found, err));
-    DT_TRY(dt_source_open(r->data.name, r->data.path, DT_DATA_SEED, &run->options->observer.log, &run->source, err));
+    run->source = run->options->source;
+    if (!run->source) {
+        DT_TRY(dt_source_open(r->data.name, r->data.path, DT_DATA_SEED, &run->options->observer.log, &run->opened, err));
+        run->source = run->opened;
+    }
     DT_TRY(split_data(run, err));
     DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
     DT_TRY(open_loaders(run, err));
@@ -178,7 +183,7 @@ static void close_run(dt_run *run)
     dt_loader_destroy(run->test);
     dt_loader_destroy(run->validation);
     dt_session_destroy(run->session);
-    dt_source_close(run->source);
+    dt_source_close(run->opened);
     dt_folder_close(&run->folder);
     for (int i = 0; i < DT_MAX_NETWORKS; i++) dt_free(run->held_logits[i]);
     dt_free(run->held_labels);

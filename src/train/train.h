@@ -170,6 +170,7 @@ typedef struct dt_run_options {
     int64_t max_steps; /* 0: no limit; stops after that many steps in total, with a checkpoint: for tests and trials */
     dt_observer observer;
     const volatile int *stop; /* set asynchronously (a signal handler): stop after this step; NULL: never */
+    const dt_source *source;  /* a caller's own data set, borrowed, in place of the recipe's; NULL: the recipe's */
 } dt_run_options;
 
 typedef struct dt_run_result {

@@ -110,6 +110,47 @@ static void a_run_needs_a_folder(void **state)
     duet_run_destroy(NULL);
 }
 
+/* ---- a data set of the caller's ------------------------------------------------------------------------------ */
+
+typedef struct counted {
+    int reads;
+} counted;
+
+/* One worker: no two calls at once. */
+static void read_stripes(void *user, duet_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+{
+    (void)split, (void)mask;
+    ((counted *)user)->reads++;
+    *label = (int32_t)(index % 3);
+    for (size_t i = 0; i < 32 * 32 * 3; i++) pixels[i] = (uint8_t)(i / 96 % (2 + index % 3) ? 200 : 40);
+}
+
+static void a_run_trains_on_a_data_set_of_the_callers(void **state)
+{
+    (void)state;
+    duet_error err;
+    counted user = {0};
+    const duet_data_source source = {.info = {.name = "stripes", .train_images = 12, .test_images = 6, .classes = 3, .height = 32, .width = 32,
+                                              .mean = {0.5f, 0.5f, 0.5f}, .std = {0.25f, 0.25f, 0.25f}},
+                                     .read = read_stripes, .user = &user};
+    duet_data *data = NULL;
+    if (duet_data_create(&source, &data, &err)) fail_msg("%s", err.message);
+    char own[320];
+    snprintf(own, sizeof own, "%s-own", out);
+    duet_run *run = NULL;
+    duet_run_result r;
+    const duet_run_options o = {.out = own};
+    assert_int_equal(duet_run_create(recipe, &o, &run, &err), DUET_OK);
+    duet_run_use_data(run, data);
+    if (duet_run_train(run, &err)) fail_msg("%s", err.message);
+    duet_run_result_of(run, &r);
+    assert_int_equal(r.steps_done, 3); /* 12 images in batches of 4 */
+    assert_int_equal(r.finished, 1);
+    assert_true(user.reads >= 12 + 6);
+    duet_run_destroy(run);
+    duet_data_close(data);
+}
+
 /* ---- weights put to use -------------------------------------------------------------------------------------- */
 
 enum { PICTURES = 7, CLASSES = 20, PIXELS = 32 * 32 * 3 };
@@ -247,6 +288,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_RECIPE(a_run_is_observed_stopped_and_resumed),
         WITH_RECIPE(a_run_needs_a_folder),
+        WITH_RECIPE(a_run_trains_on_a_data_set_of_the_callers),
         WITH_RECIPE(classify_is_the_softmax_of_the_normalised_logits),
         WITH_RECIPE(evaluation_uses_the_normalisation_of_the_weights),
         WITH_RECIPE(a_step_is_planned_and_timed),
