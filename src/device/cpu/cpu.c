@@ -22,6 +22,8 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_ADAPTIVE_AVG_POOL_GRAD] = dt_cpu_pool,
     [DT_OP_UPSAMPLE] = dt_cpu_pool,
     [DT_OP_UPSAMPLE_GRAD] = dt_cpu_pool,
+    [DT_OP_ROW] = dt_cpu_fill,
+    [DT_OP_CONSTANT] = dt_cpu_fill,
 
     [DT_OP_BN_STATS] = dt_cpu_batch_norm,
     [DT_OP_BN_FROZEN] = dt_cpu_batch_norm,

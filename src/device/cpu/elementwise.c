@@ -5,6 +5,8 @@
  * whose innermost one has steps of 0 or 1; most calls are one run. */
 #include "device/cpu/cpu_impl.h"
 
+#include <string.h>
+
 enum { MAX_OPERANDS = 3, MAX_DIMENSIONS = 4 };
 
 typedef struct nest {
@@ -107,6 +109,32 @@ duet_status dt_cpu_unary(const dt_cpu_device *d, const dt_op *op, dt_kernel *out
     if (op->kind == DT_OP_AFFINE) s->p = (float)op->a.affine.scale, s->q = (float)op->a.affine.shift;
     if (op->kind == DT_OP_CLAMP) s->p = (float)op->a.clamp.low, s->q = (float)op->a.clamp.high;
     return dt_cpu_finish(&s->common, run_unary, 0, out);
+}
+
+/* ---- copies of a row, constants: too small to divide ------------------------------------------------------------- */
+
+static int run_row(void *state, void *const *in, void *const *out, void *scratch)
+{
+    const dt_cpu_state *s = state;
+    const size_t n = dt_shape_count(s->op.out[0]);
+    (void)scratch;
+    memcpy(out[0], (const float *)in[0] + (size_t)s->op.a.integer * n, n * sizeof(float));
+    return 0;
+}
+
+static int run_constant(void *state, void *const *in, void *const *out, void *scratch)
+{
+    const dt_cpu_state *s = state;
+    float *y = out[0];
+    (void)in, (void)scratch;
+    for (size_t i = 0; i < dt_shape_count(s->op.out[0]); i++) y[i] = (float)s->op.a.real;
+    return 0;
+}
+
+duet_status dt_cpu_fill(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
+{
+    dt_cpu_state *s = dt_cpu_state_new(d, op, sizeof *s, 0, err);
+    return s ? dt_cpu_finish(s, op->kind == DT_OP_ROW ? run_row : run_constant, 0, out) : DUET_MEMORY;
 }
 
 /* ---- binary, SELECT, BROADCAST ---------------------------------------------------------------------------------- */

@@ -1,41 +1,100 @@
-/* Matrix products: y = op(a) op(b) [+ bias], through oneDNN's sgemm. Tensors are matrices of places x channels. */
+/* Matrix products: y = op(a) op(b) [+ bias]. Tensors are matrices of places x channels.
+ *
+ * b is copied into the form that products read (loops.h), with zeros up to whole vectors. Every part takes a share of the
+ * rows of y and works through it in blocks, whose results are then moved to y together with the bias.
+ *
+ * Scratch: [b: panels, or rows of whole vectors where a is transposed] [each part: a block of results]. */
 #include "device/cpu/cpu_impl.h"
 
-#include <dnnl.h>
-#include <omp.h>
+#include <string.h>
+
+enum { BLOCK_ROWS = 48 }; /* a multiple of every register block */
 
 typedef struct matmul_state {
     dt_cpu_state common;
     size_t rows, columns, inner, a_columns, b_columns;
+    size_t padded, panel; /* columns rounded up to whole vectors; of one copied piece of b */
 } matmul_state;
+
+typedef struct matmul_task {
+    const matmul_state *s;
+    const float *a, *b, *bias;
+    float *y, *scratch;
+} matmul_task;
+
+/* Row k of op(b) into its place in every panel. */
+static void pack_row(const matmul_task *t, size_t k)
+{
+    const matmul_state *s = t->s;
+    const bool transposed = s->common.op.a.matmul.transpose_b;
+    for (size_t j = 0; j < s->padded; j++) {
+        float *to = t->scratch + j / s->panel * s->panel * s->inner + k * s->panel + j % s->panel;
+        *to = j >= s->columns ? 0 : transposed ? t->b[j * s->b_columns + k] : t->b[k * s->b_columns + j];
+    }
+}
+
+static void pack_part(void *task, int part, int parts)
+{
+    const matmul_task *t = task;
+    const dt_cpu_share mine = dt_cpu_share_of(t->s->inner, 1, part, parts);
+    for (size_t k = mine.begin; k < mine.end; k++) pack_row(t, k);
+}
+
+static void multiply_block(const matmul_task *t, float *results, size_t first, size_t n)
+{
+    const matmul_state *s = t->s;
+    const dt_loops *loops = s->common.device->loops;
+    if (s->common.op.a.matmul.transpose_a) {
+        const dt_product p = {.groups = 1, .rows = n, .columns = s->padded, .inner = s->inner, .a_row = s->a_columns};
+        memset(results, 0, n * s->padded * sizeof *results);
+        loops->product_transposed(results, t->a + first, t->scratch, 0, &p);
+    } else {
+        const dt_product p = {.groups = 1, .rows = n, .columns = s->padded, .segments = 1, .inner = s->inner,
+                              .c_row = s->padded, .a_row = s->a_columns};
+        loops->product(results, t->a + first * s->a_columns, t->scratch, &p);
+    }
+    for (size_t r = 0; r < n; r++) {
+        float *y = t->y + (first + r) * s->columns;
+        const float *from = results + r * s->padded;
+        if (t->bias)
+            for (size_t c = 0; c < s->columns; c++) y[c] = from[c] + t->bias[c];
+        else
+            memcpy(y, from, s->columns * sizeof *y);
+    }
+}
+
+static void multiply_part(void *task, int part, int parts)
+{
+    const matmul_task *t = task;
+    const matmul_state *s = t->s;
+    const dt_cpu_share mine = dt_cpu_share_of(s->rows, s->common.device->loops->rows, part, parts);
+    float *results = t->scratch + s->inner * s->padded + (size_t)part * BLOCK_ROWS * s->padded;
+    for (size_t at = mine.begin; at < mine.end; at += BLOCK_ROWS)
+        multiply_block(t, results, at, mine.end - at < BLOCK_ROWS ? mine.end - at : BLOCK_ROWS);
+}
 
 static int run_matmul(void *state, void *const *in, void *const *out, void *scratch)
 {
     const matmul_state *s = state;
-    const dt_op *op = &s->common.op;
-    const float *bias = dt_cpu_optional(op, in, 2);
-    float *y = out[0];
-    (void)scratch;
-    omp_set_num_threads(s->common.device->base.threads);
-    if (bias)
-        for (size_t r = 0; r < s->rows; r++)
-            for (size_t c = 0; c < s->columns; c++) y[r * s->columns + c] = bias[c];
-    return dnnl_sgemm(op->a.matmul.transpose_a ? 'T' : 'N', op->a.matmul.transpose_b ? 'T' : 'N', (dnnl_dim_t)s->rows,
-                      (dnnl_dim_t)s->columns, (dnnl_dim_t)s->inner, 1.0f, in[0], (dnnl_dim_t)s->a_columns, in[1],
-                      (dnnl_dim_t)s->b_columns, bias ? 1.0f : 0.0f, y, (dnnl_dim_t)s->columns) != dnnl_success;
+    matmul_task t = {s, in[0], in[1], dt_cpu_optional(&s->common.op, in, 2), out[0], scratch};
+    dt_cpu_divide(s->common.parts, pack_part, &t);
+    dt_cpu_divide(s->common.parts, multiply_part, &t);
+    return 0;
 }
 
 duet_status dt_cpu_matmul(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
-    matmul_state *s = dt_cpu_state_new(d, op, sizeof *s, 0, err);
-    if (!s) return DUET_MEMORY;
     const bool ta = op->a.matmul.transpose_a, tb = op->a.matmul.transpose_b;
+    const size_t lanes = d->loops->lanes;
+    matmul_state *s = dt_cpu_state_new(d, op, sizeof *s, (size_t)(dt_op_macs(op) / 8), err);
+    if (!s) return DUET_MEMORY;
     s->a_columns = op->in[0].c;
     s->b_columns = op->in[1].c;
     s->rows = ta ? s->a_columns : dt_cpu_places(op->in[0]);
     s->inner = ta ? dt_cpu_places(op->in[0]) : s->a_columns;
     s->columns = tb ? dt_cpu_places(op->in[1]) : s->b_columns;
-    duet_status st = dt_cpu_finish(&s->common, run_matmul, 0, out);
-    snprintf(out->note, sizeof out->note, "oneDNN sgemm");
-    return st;
+    s->padded = dt_cpu_round_up(s->columns, lanes);
+    s->panel = ta ? s->padded : s->padded % (2 * lanes) ? lanes : 2 * lanes;
+    const size_t floats = s->inner * s->padded + (size_t)s->common.parts * BLOCK_ROWS * s->padded;
+    return dt_cpu_finish(&s->common, run_matmul, floats * sizeof(float), out);
 }
