@@ -4,19 +4,27 @@ JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
 
 .DEFAULT_GOAL := build
-.PHONY: build demo test check sanitize asan tsan bench install clean format tidy help deps deps-test
+.NOTPARALLEL:
+.PHONY: build demo test check sanitize asan tsan bench install clean format tidy help deps deps-test configure build-tests
 
-build: deps                     ## build/release/duet
-	@cmake --preset release $(CMAKE_FLAGS) >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
+build: deps configure           ## build/release/duet and the libraries
+	@cmake --build --preset release -j $(JOBS) --target duet duet_shared duet_static
+
+build-tests: deps-test configure
 	@cmake --build --preset release -j $(JOBS)
+
+configure:
+	@mkdir -p build
+	@cmake --preset release $(CMAKE_FLAGS) >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 
 demo: deps                      ## train two networks together on drawn pictures, and each alone; under five minutes
 	@scripts/demo.sh
 
-test: deps-test build           ## every test, agreement with PyTorch included; under ten minutes
+test: build-tests               ## every test, agreement with PyTorch included; under ten minutes
 	DUET_REQUIRE_TORCH=1 ctest --preset release -j $(JOBS)
 
-check: build                    ## the quick part of the tests; under a minute
+check: deps configure           ## the quick part of the tests; under a minute
+	@cmake --build --preset release -j $(JOBS)
 	ctest --preset quick -j $(JOBS)
 
 sanitize: deps-test asan tsan   ## the suite under ASan and UBSan, what is threaded under TSan
@@ -32,7 +40,7 @@ tsan:
 	ctest --preset tsan -j $(JOBS)
 
 bench: build                    ## a joint step of duet beside one of PyTorch, in alternation
-	@bench/step.sh
+	@python3 bench/step.py
 
 install: build                  ## PREFIX=/usr/local by default; DESTDIR is honoured
 	cmake --install build/release --prefix $(or $(PREFIX),/usr/local)
@@ -48,10 +56,8 @@ clean:                          ## remove build/
 
 deps:
 	@scripts/install-deps.sh build
-	@mkdir -p build
 deps-test:
 	@scripts/install-deps.sh test
-	@mkdir -p build
 
 help:                           ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
 # Installs the Debian/Ubuntu packages that duet needs and that are missing. Asks nothing; does nothing when all are there.
 #
-#   scripts/install-deps.sh          what building and running needs
+#   scripts/install-deps.sh          what building needs, the unit tests included
 #   scripts/install-deps.sh test     also what the tests need (PyTorch for the agreement tests)
 #   scripts/install-deps.sh all      also clang, clang-format, clang-tidy
 set -euo pipefail
 
 packages=(gcc libc6-dev make cmake ninja-build pkg-config python3
-          libdnnl-dev libfyaml-dev libjansson-dev libarchive-dev libssl-dev)
+          libdnnl-dev libfyaml-dev libjansson-dev libarchive-dev libssl-dev libcmocka-dev)
 case "${1:-build}" in
 build) ;;
-test) packages+=(libcmocka-dev python3-numpy python3-torch) ;;
-all) packages+=(libcmocka-dev python3-numpy python3-torch clang clang-format clang-tidy libclang-rt-dev libomp-dev) ;;
+test) packages+=(python3-numpy python3-torch) ;;
+all) packages+=(python3-numpy python3-torch clang clang-format clang-tidy libclang-rt-dev libomp-dev) ;;
 *) echo "usage: scripts/install-deps.sh [build|test|all]" >&2; exit 2 ;;
 esac
 

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Two runs of the same networks side by side: trained together, and each alone.
+
+    scripts/demo_table.py TOGETHER ALONE
+
+Prints last and best test accuracy of every network, how large a difference has to be before it means something, which
+files to look at, and what to try next. Reads metrics.csv and log.jsonl of both run folders.
+"""
+import csv
+import json
+import math
+import sys
+from pathlib import Path
+
+
+def read(folder):
+    """({network: [top-1 of every evaluated epoch]}, {network: model}, the start event)."""
+    with open(folder / "metrics.csv", newline="") as f:
+        rows = list(csv.DictReader(f))
+    with open(folder / "log.jsonl") as f:
+        start = json.loads(f.readline())
+    models = start["networks"]
+    return {name: [float(r[f"{name}.top1"]) for r in rows if r.get(f"{name}.top1")] for name in models}, models, start
+
+
+def chance_of(accuracy, images):
+    """Two standard errors, in points, of the difference of two accuracies measured on so many pictures each."""
+    p = accuracy / 100
+    return 200 * math.sqrt(2 * p * (1 - p) / images)
+
+
+def print_table(together, alone, models):
+    print(f"{'':24}{'last epoch':^28}{'best epoch':^28}")
+    print(f"{'test accuracy in %':24}{'alone':>8}{'together':>10}{'':>10}{'alone':>8}{'together':>10}")
+    for name, model in models.items():
+        a, t = alone[name], together[name]
+        print(f"{name + ' (' + model + ')':24}{a[-1]:8.2f}{t[-1]:10.2f}{t[-1] - a[-1]:+9.2f} "
+              f"{max(a):8.2f}{max(t):10.2f}{max(t) - max(a):+9.2f}")
+
+
+def print_judgement(together, alone, models, images):
+    beyond, within = [], []
+    for name in models:
+        difference, noise = together[name][-1] - alone[name][-1], chance_of(alone[name][-1], images)
+        (beyond if abs(difference) > noise else within).append((name, difference, noise))
+    print(f"""
+How to read it: one run of each, {images} test pictures, a few epochs. "Best" is the best epoch on the test set itself, so it
+flatters; "last" does not.""")
+    for name, difference, noise in beyond:
+        verb = "gained" if difference > 0 else "lost"
+        print(f"The {name} {verb} {abs(difference):.1f} points by training together, more than the {noise:.1f} that the choice of\n"
+              "test pictures alone would explain. Another seed would still move it.")
+    for name, difference, noise in within:
+        print(f"For the {name} the difference of {difference:+.1f} is within the noise: up to {noise:.1f} points come from the choice of\n"
+              "test pictures alone, and another seed moves it as well. It shows nothing either way.")
+    print("Comparisons that mean something take full training and several seeds: docs/results.md.")
+
+
+def print_next(together, alone, models):
+    student = list(models)[-1]
+    print(f"""
+Look at
+  {together}/{student}.safetensors   the small network; PyTorch loads it under its usual names
+  {together}/metrics.csv            a row per epoch: loss, accuracy, calibration, agreement, what ADM saw
+  {together}/log.jsonl              every event, one JSON object a line
+  {together}/recipe.yaml            what ran, with every default written out
+
+Try next
+  build/release/duet eval {together}/{student}.safetensors --data shapes
+  build/release/duet train recipes/demo.yaml --set train.epochs=12 --out runs/longer
+  build/release/duet train recipes/demo.yaml --set method.name=kdcl --set train.seed=2 --out runs/kdcl
+  build/release/duet plan recipes/demo.yaml        what one training step consists of
+  recipes/README.md                                CIFAR-100, and the pairs of the published tables""")
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    folders = Path(sys.argv[1]), Path(sys.argv[2])
+    (together, models, start), (alone, other_models, _) = map(read, folders)
+    if models != other_models or not all(together.values()) or not all(alone.values()):
+        sys.exit("demo_table.py: the two runs must have the same networks and at least one evaluated epoch each")
+    print_table(together, alone, models)
+    print_judgement(together, alone, models, start["test_images"])
+    print_next(*folders, models)
+
+
+if __name__ == "__main__":
+    main()
