@@ -26,11 +26,11 @@ static void read_picture(void *user, duet_split split, size_t index, uint8_t *pi
     }
 }
 
-static void show_epoch(void *user, const duet_epoch_report *e)
+static void show_epoch(void *user, const duet_epoch *e)
 {
     (void)user;
     printf("epoch %lld of %lld", (long long)e->epoch, (long long)e->epochs);
-    for (size_t i = 0; i < e->n_networks; i++) printf("   %s %.1f %%", e->names[i], e->measures[i].top1);
+    for (size_t i = 0; i < e->n_networks; i++) printf("   %s %.1f %%", e->names[i], e->test[i].top1);
     printf("\n");
 }
 

@@ -117,7 +117,7 @@ typedef struct counted {
 } counted;
 
 /* One worker: no two calls at once. */
-static void read_stripes(void *user, duet_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+static void read_bars(void *user, duet_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
 {
     (void)split, (void)mask;
     ((counted *)user)->reads++;
@@ -132,7 +132,7 @@ static void a_run_trains_on_a_data_set_of_the_callers(void **state)
     counted user = {0};
     const duet_data_source source = {.info = {.name = "stripes", .train_images = 12, .test_images = 6, .classes = 3, .height = 32, .width = 32,
                                               .mean = {0.5f, 0.5f, 0.5f}, .std = {0.25f, 0.25f, 0.25f}},
-                                     .read = read_stripes, .user = &user};
+                                     .read = read_bars, .user = &user};
     duet_data *data = NULL;
     if (duet_data_create(&source, &data, &err)) fail_msg("%s", err.message);
     char own[320];
