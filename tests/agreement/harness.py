@@ -129,7 +129,7 @@ class AgreementCase(unittest.TestCase):
             "networks": networks,
             "method": method,
             **({"adm": adm} if adm is not None else {}),
-            "train": {"epochs": 4, "batch": BATCH, "seed": 1, "lr": 0.004, "weight_decay": 0.05,
+            "train": {"epochs": 4, "batch": BATCH, "seed": 1, "lr": 0.002, "weight_decay": 0.05,
                       "schedule": {"name": "constant"}, "evaluate_every": 4, "log_every": 1, **(train or {})},
             "device": {"name": "cpu", "threads": 1},
         }
