@@ -48,29 +48,33 @@ How to read it: one run of each, {images} test pictures, a few epochs. "Best" is
 flatters; "last" does not.""")
     for name, difference, noise in beyond:
         verb = "gained" if difference > 0 else "lost"
-        print(f"The {name} {verb} {abs(difference):.1f} points by training together, more than the {noise:.1f} that the choice of\n"
-              "test pictures alone would explain. Another seed would still move it.")
+        print(f"The {name} {verb} {abs(difference):.1f} points by training together, more than the {noise:.1f} that the choice of test\n"
+              "pictures alone would explain. Another seed would still move it.")
     for name, difference, noise in within:
-        print(f"For the {name} the difference of {difference:+.1f} is within the noise: up to {noise:.1f} points come from the choice of\n"
-              "test pictures alone, and another seed moves it as well. It shows nothing either way.")
+        print(f"For the {name} the difference of {difference:+.1f} is within the noise: up to {noise:.1f} points come from the choice of test\n"
+              "pictures alone, and another seed moves it as well. It shows nothing either way.")
     print("Comparisons that mean something take full training and several seeds: docs/results.md.")
 
 
-def print_next(together, alone, models):
+def print_next(together, models):
     student = list(models)[-1]
+    files = {
+        f"{together}/{student}.safetensors": "the small network; PyTorch loads it under its usual names",
+        f"{together}/metrics.csv": "a row per epoch: loss, accuracy, calibration, agreement, what ADM saw",
+        f"{together}/log.jsonl": "every event, one JSON object a line",
+        f"{together}/recipe.yaml": "what ran, with every default written out",
+    }
+    width = max(map(len, files))
+    print("\nLook at")
+    for name, what in files.items():
+        print(f"  {name:{width}}  {what}")
     print(f"""
-Look at
-  {together}/{student}.safetensors   the small network; PyTorch loads it under its usual names
-  {together}/metrics.csv            a row per epoch: loss, accuracy, calibration, agreement, what ADM saw
-  {together}/log.jsonl              every event, one JSON object a line
-  {together}/recipe.yaml            what ran, with every default written out
-
 Try next
-  build/release/duet eval {together}/{student}.safetensors --data shapes
+  build/release/duet eval {together}/{student}.safetensors
+  build/release/duet plan recipes/demo.yaml
   build/release/duet train recipes/demo.yaml --set train.epochs=12 --out runs/longer
   build/release/duet train recipes/demo.yaml --set method.name=kdcl --set train.seed=2 --out runs/kdcl
-  build/release/duet plan recipes/demo.yaml        what one training step consists of
-  recipes/README.md                                CIFAR-100, and the pairs of the published tables""")
+and recipes/README.md for CIFAR-100 and the pairs of the published tables.""")
 
 
 def main():
@@ -82,7 +86,7 @@ def main():
         sys.exit("demo_table.py: the two runs must have the same networks and at least one evaluated epoch each")
     print_table(together, alone, models)
     print_judgement(together, alone, models, start["test_images"])
-    print_next(*folders, models)
+    print_next(folders[0], models)
 
 
 if __name__ == "__main__":
