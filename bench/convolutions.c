@@ -3,9 +3,9 @@
  *     convolutions [--batch 64] [--threads N] [--isa portable|avx2|avx512] [--seconds 0.2] [TEXT]
  *
  * A line for each shape and direction: GFLOP/s (2 x multiply-adds of the direct sum, padding counted, whatever the
- * implementation does) of the fastest of several runs, and the implementation. TEXT: only shapes whose name contains it.
- * Built with the tests as `bench_convolutions`; never part of them. Measure on an idle machine: a second program on one
- * of the cores makes OpenMP programs several times slower. */
+ * implementation does) of the fastest of several runs, and the implementation. TEXT: only shapes whose name contains
+ * it. Built with the tests as `bench_convolutions`; never part of them. Measure on an idle machine: a second program
+ * on one of the cores makes OpenMP programs several times slower. */
 #include "device/cpu/cpu_impl.h"
 
 #include <stdlib.h>
@@ -18,23 +18,35 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {3, 16, 32, 3, 1, "stem"},          {16, 16, 32, 3, 1, "resnet stage 1"},
-    {16, 32, 32, 3, 2, "resnet"},       {16, 32, 32, 1, 2, "resnet shortcut"},
-    {32, 32, 16, 3, 1, "resnet stage 2"}, {32, 64, 16, 3, 2, "resnet"},
-    {32, 64, 16, 1, 2, "resnet shortcut"}, {64, 64, 8, 3, 1, "resnet stage 3"},
-    {3, 32, 32, 3, 1, "stem x4"},       {16, 32, 32, 3, 1, "wrn_2 stage 1"},
-    {32, 32, 32, 3, 1, "wrn_2 stage 1"}, {32, 64, 32, 3, 1, "x4 stage 1"},
-    {64, 64, 32, 3, 1, "x4 stage 1"},   {32, 64, 32, 1, 1, "x4 shortcut"},
-    {64, 64, 16, 3, 1, "wrn_2 stage 2"}, {64, 128, 32, 3, 2, "x4"},
-    {64, 128, 32, 1, 2, "x4 shortcut"}, {128, 128, 16, 3, 1, "x4 stage 2"},
-    {128, 128, 8, 3, 1, "wrn_2 stage 3"}, {128, 256, 16, 3, 2, "x4"},
-    {128, 256, 16, 1, 2, "x4 shortcut"}, {256, 256, 8, 3, 1, "x4 stage 3"},
+    {3, 16, 32, 3, 1, "stem"},
+    {16, 16, 32, 3, 1, "resnet stage 1"},
+    {16, 32, 32, 3, 2, "resnet"},
+    {16, 32, 32, 1, 2, "resnet shortcut"},
+    {32, 32, 16, 3, 1, "resnet stage 2"},
+    {32, 64, 16, 3, 2, "resnet"},
+    {32, 64, 16, 1, 2, "resnet shortcut"},
+    {64, 64, 8, 3, 1, "resnet stage 3"},
+    {3, 32, 32, 3, 1, "stem x4"},
+    {16, 32, 32, 3, 1, "wrn_2 stage 1"},
+    {32, 32, 32, 3, 1, "wrn_2 stage 1"},
+    {32, 64, 32, 3, 1, "x4 stage 1"},
+    {64, 64, 32, 3, 1, "x4 stage 1"},
+    {32, 64, 32, 1, 1, "x4 shortcut"},
+    {64, 64, 16, 3, 1, "wrn_2 stage 2"},
+    {64, 128, 32, 3, 2, "x4"},
+    {64, 128, 32, 1, 2, "x4 shortcut"},
+    {128, 128, 16, 3, 1, "x4 stage 2"},
+    {128, 128, 8, 3, 1, "wrn_2 stage 3"},
+    {128, 256, 16, 3, 2, "x4"},
+    {128, 256, 16, 1, 2, "x4 shortcut"},
+    {256, 256, 8, 3, 1, "x4 stage 3"},
 };
 
 static const struct {
     dt_kind kind;
     const char *name;
-} directions[] = {{DT_OP_CONV, "forward"}, {DT_OP_CONV_GRAD_INPUT, "grad input"}, {DT_OP_CONV_GRAD_WEIGHT, "grad weight"}};
+} directions[] = {
+    {DT_OP_CONV, "forward"}, {DT_OP_CONV_GRAD_INPUT, "grad input"}, {DT_OP_CONV_GRAD_WEIGHT, "grad weight"}};
 
 typedef struct options {
     size_t batch;
@@ -46,10 +58,16 @@ typedef struct options {
 static dt_op operation(const shape *s, dt_kind kind, size_t batch)
 {
     const size_t side = (s->side - 1) / s->stride + 1;
-    const dt_shape x = {batch, s->in, s->side, s->side}, y = {batch, s->out, side, side}, w = {s->out, s->in, s->kernel, s->kernel};
+    const dt_shape x = {batch, s->in, s->side, s->side}, y = {batch, s->out, side, side};
+    const dt_shape w = {s->out, s->in, s->kernel, s->kernel};
     dt_op op = {.kind = kind, .n_in = 2, .n_out = 1};
-    op.a.conv = (dt_conv_spec){.out_channels = s->out, .kernel_h = s->kernel, .kernel_w = s->kernel, .stride = s->stride,
-                               .pad = s->kernel / 2, .dilation = 1, .groups = 1};
+    op.a.conv = (dt_conv_spec){.out_channels = s->out,
+                               .kernel_h = s->kernel,
+                               .kernel_w = s->kernel,
+                               .stride = s->stride,
+                               .pad = s->kernel / 2,
+                               .dilation = 1,
+                               .groups = 1};
     op.in[0] = kind == DT_OP_CONV ? x : y;
     op.in[1] = kind == DT_OP_CONV_GRAD_WEIGHT ? x : w;
     op.out[0] = kind == DT_OP_CONV ? y : kind == DT_OP_CONV_GRAD_INPUT ? x : w;
@@ -82,7 +100,8 @@ static void measure(dt_device *d, const dt_op *op, bool chosen, double seconds)
 {
     dt_kernel k = {0};
     duet_error err;
-    const duet_status st = chosen ? d->api->kernel(d, op, &k, &err) : dt_cpu_onednn_convolution((dt_cpu_device *)d, op, &k, &err);
+    const duet_status st =
+        chosen ? d->api->kernel(d, op, &k, &err) : dt_cpu_onednn_convolution((dt_cpu_device *)d, op, &k, &err);
     if (st || !k.run) {
         printf("  %8s %8s  %-28s", "-", "-", st ? err.message : "none");
         return;
@@ -99,13 +118,16 @@ static void measure(dt_device *d, const dt_op *op, bool chosen, double seconds)
 
 static void table(dt_device *d, const options *o)
 {
-    printf("%-34s %-12s  %8s %8s  %-28s  %8s %8s\n", "convolution", "direction", "GFLOP/s", "ms", "chosen", "GFLOP/s", "ms");
+    printf("%-34s %-12s  %8s %8s  %-28s  %8s %8s\n", "convolution", "direction", "GFLOP/s", "ms", "chosen", "GFLOP/s",
+           "ms");
     for (size_t i = 0; i < DT_COUNT(shapes); i++)
         for (size_t j = 0; j < DT_COUNT(directions); j++) {
             const shape *s = &shapes[i];
             char name[64];
-            snprintf(name, sizeof name, "%zux%zu %zu->%zu @%zu /%zu %s", s->kernel, s->kernel, s->in, s->out, s->side, s->stride, s->where);
-            if ((o->only && !strstr(name, o->only)) || (s->in == 3 && directions[j].kind == DT_OP_CONV_GRAD_INPUT)) continue;
+            snprintf(name, sizeof name, "%zux%zu %zu->%zu @%zu /%zu %s", s->kernel, s->kernel, s->in, s->out, s->side,
+                     s->stride, s->where);
+            if ((o->only && !strstr(name, o->only)) || (s->in == 3 && directions[j].kind == DT_OP_CONV_GRAD_INPUT))
+                continue;
             const dt_op op = operation(s, directions[j].kind, o->batch);
             printf("%-34s %-12s", name, directions[j].name);
             measure(d, &op, true, o->seconds);
@@ -123,7 +145,9 @@ static bool parse(int argc, char **argv, options *o)
         else if (!strcmp(argv[i], "--seconds")) o->seconds = atof(value), i++;
         else if (!strcmp(argv[i], "--isa")) {
             o->device.isa_limited = true, i++;
-            o->device.isa_limit = !strcmp(value, "portable") ? DT_ISA_PORTABLE : !strcmp(value, "avx2") ? DT_ISA_AVX2 : DT_ISA_AVX512;
+            o->device.isa_limit = !strcmp(value, "portable") ? DT_ISA_PORTABLE
+                                  : !strcmp(value, "avx2")   ? DT_ISA_AVX2
+                                                             : DT_ISA_AVX512;
         } else if (argv[i][0] == '-') return false;
         else o->only = argv[i];
     }
@@ -137,7 +161,8 @@ int main(int argc, char **argv)
     duet_error err;
     char text[160];
     if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: %s [--batch N] [--threads N] [--isa portable|avx2|avx512] [--seconds S] [TEXT]\n", argv[0]);
+        fprintf(stderr, "usage: %s [--batch N] [--threads N] [--isa portable|avx2|avx512] [--seconds S] [TEXT]\n",
+                argv[0]);
         return 2;
     }
     if (dt_device_cpu.open(&o.device, &d, &err)) {

@@ -1,8 +1,8 @@
 /* Batch normalisation: statistics, application, gradients. Formulas and names are those of the reference.
  *
- * Sums over the batch: every part adds its rows in single precision, at most 256 periods at a time, shifted by the first row of the
- * tensor so that a large mean does not cancel the variance; these go into double, and the parts' doubles are added in
- * their order. The coefficients of a channel are worked out once per call, in double.
+ * Sums over the batch: every part adds its rows in single precision, at most 256 periods at a time, shifted by the
+ * first row of the tensor so that a large mean does not cancel the variance; these go into double, and the parts'
+ * doubles are added in their order. The coefficients of a channel are worked out once per call, in double.
  *
  * Scratch: [common coefficients: MAX_COEFFICIENTS x period floats] [each part: 2 x period floats, 2 x c doubles]. */
 #include "device/cpu/cpu_impl.h"
@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* LEAST_PERIOD: four periods are summed at a time; at 64 floats these are 1 KiB in a row. At 256 the four streams run a KiB
- * apart, which the prefetchers of a Zen 3 do not follow: statistics took twice as long. */
+/* LEAST_PERIOD: four periods are summed at a time; at 64 floats these are 1 KiB in a row. At 256 the four streams run
+ * a KiB apart, which the prefetchers of a Zen 3 do not follow: statistics took twice as long. */
 enum { MAX_COEFFICIENTS = 4, PERIODS_PER_SUM = 256, LEAST_PERIOD = 64, VECTOR = 16 };
 
 typedef struct norm_state {
@@ -101,9 +101,9 @@ static void stats_part(void *task, int part, int parts)
 
     memset(sums, 0, s->part_bytes);
     for (size_t at = floats.begin; at < floats.end; at += PERIODS_PER_SUM * s->period) {
-        const size_t rest = floats.end - at, n = rest < PERIODS_PER_SUM * s->period ? rest : PERIODS_PER_SUM * s->period;
-        s->common.device->loops->norm_sums(x + at, plus(addend, at), emit ? emit + at : NULL, coefficient(t, 0), n, s->period,
-                                           sums, sums + s->period);
+        const size_t most = PERIODS_PER_SUM * s->period, rest = floats.end - at, n = rest < most ? rest : most;
+        s->common.device->loops->norm_sums(x + at, plus(addend, at), emit ? emit + at : NULL, coefficient(t, 0), n,
+                                           s->period, sums, sums + s->period);
         fold(s, sums, totals);
     }
 }
@@ -202,7 +202,7 @@ static void grad_stats_part(void *task, int part, int parts)
 
     memset(sums, 0, s->part_bytes);
     for (size_t at = floats.begin; at < floats.end; at += PERIODS_PER_SUM * s->period) {
-        const size_t rest = floats.end - at, n = rest < PERIODS_PER_SUM * s->period ? rest : PERIODS_PER_SUM * s->period;
+        const size_t most = PERIODS_PER_SUM * s->period, rest = floats.end - at, n = rest < most ? rest : most;
         s->common.device->loops->norm_grad_sums(dy + at, plus(dy2, at), plus(y, at), emit ? emit + at : NULL, x + at,
                                                 coefficient(t, 0), n, s->period, sums, sums + s->period);
         fold(s, sums, totals);
@@ -234,10 +234,10 @@ static void grad_input_part(void *task, int part, int parts)
     const dt_cpu_share floats = floats_of(s, part, parts);
     const size_t at = floats.begin;
     const float *dy = t->in[0], *x = t->in[1];
-    s->common.device->loops->norm_grad_apply((float *)t->out[0] + at, dy + at, plus(dt_cpu_optional(&s->common.op, t->in, 5), at),
-                                             x + at, plus(dt_cpu_optional(&s->common.op, t->in, 6), at), coefficient(t, 0),
-                                             coefficient(t, 1), coefficient(t, 2), coefficient(t, 3), floats.end - at,
-                                             s->period);
+    s->common.device->loops->norm_grad_apply(
+        (float *)t->out[0] + at, dy + at, plus(dt_cpu_optional(&s->common.op, t->in, 5), at), x + at,
+        plus(dt_cpu_optional(&s->common.op, t->in, 6), at), coefficient(t, 0), coefficient(t, 1), coefficient(t, 2),
+        coefficient(t, 3), floats.end - at, s->period);
 }
 
 /* dx = weight r (g - sum_g / m - (x - mean) r sum_gx / m), as coefficients of g, of x - mean, and a constant. */
@@ -246,7 +246,8 @@ static int run_grad_input(void *state, void *const *in, void *const *out, void *
     const norm_state *s = state;
     norm_task t = {s, in, out, scratch};
     const float *stats = in[2], *r = stats + s->c, *weight = in[3], *sum_g = in[4], *sum_gx = sum_g + s->c;
-    float *mean = coefficient(&t, 0), *of_g = coefficient(&t, 1), *of_x = coefficient(&t, 2), *constant = coefficient(&t, 3);
+    float *mean = coefficient(&t, 0), *of_g = coefficient(&t, 1), *of_x = coefficient(&t, 2),
+          *constant = coefficient(&t, 3);
     const double m = (double)s->rows;
     for (size_t c = 0; c < s->c; c++) {
         const double a = (double)weight[c] * (double)r[c];
@@ -288,9 +289,12 @@ static int run_grad_frozen(void *state, void *const *in, void *const *out, void 
 duet_status dt_cpu_batch_norm(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
     static dt_cpu_run_function *const runs[DT_OP_COUNT] = {
-        [DT_OP_BN_STATS] = run_stats,           [DT_OP_BN_FROZEN] = run_frozen,
-        [DT_OP_BN_TRACK] = run_track,           [DT_OP_BN_APPLY] = run_apply,
-        [DT_OP_BN_GRAD_STATS] = run_grad_stats, [DT_OP_BN_GRAD_INPUT] = run_grad_input,
+        [DT_OP_BN_STATS] = run_stats,
+        [DT_OP_BN_FROZEN] = run_frozen,
+        [DT_OP_BN_TRACK] = run_track,
+        [DT_OP_BN_APPLY] = run_apply,
+        [DT_OP_BN_GRAD_STATS] = run_grad_stats,
+        [DT_OP_BN_GRAD_INPUT] = run_grad_input,
         [DT_OP_BN_GRAD_FROZEN] = run_grad_frozen,
     };
     norm_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(op->in[0]), err);

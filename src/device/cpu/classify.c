@@ -1,7 +1,8 @@
-/* What is computed for each place from its channels: softmax over classes, picking a class, the cosine of two vectors.
+/* What is computed for each place from its channels: softmax over classes, picking a class, the cosine of two
+ * vectors.
  *
- * Every part takes a share of the rows (places) and hands it to one loop. An index outside the classes names none, as in
- * the reference: PICK gives 0 there and PICK_GRAD no gradient. */
+ * Every part takes a share of the rows (places) and hands it to one loop. An index outside the classes names none, as
+ * in the reference: PICK gives 0 there and PICK_GRAD no gradient. */
 #include "device/cpu/cpu_impl.h"
 
 #include <string.h>
@@ -46,7 +47,8 @@ static void rows_part(void *task, int i, int parts)
     const dt_cpu_share rows = dt_cpu_share_of(s->rows, 1, i, parts);
     const size_t n = rows.end - rows.begin, at = rows.begin * s->c;
     float *y = t->out[0];
-    const float *a = t->in[0], *b = s->common.op.n_in > 1 ? t->in[1] : NULL, *c = s->common.op.n_in > 2 ? t->in[2] : NULL;
+    const float *a = t->in[0], *b = s->common.op.n_in > 1 ? t->in[1] : NULL,
+                *c = s->common.op.n_in > 2 ? t->in[2] : NULL;
 
     switch (s->common.op.kind) {
     case DT_OP_LOG_SOFTMAX: loops->log_softmax(y + at, a + at, n, s->c, s->number); break;

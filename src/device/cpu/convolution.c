@@ -1,5 +1,5 @@
-/* Which implementation a convolution gets. A fixed rule of shape and instruction set, never a measurement at run time, so
- * that the same recipe gives the same bits. */
+/* Which implementation a convolution gets. A fixed rule of shape and instruction set, never a measurement at run
+ * time, so that the same recipe gives the same bits. */
 #include "device/cpu/cpu_impl.h"
 
 duet_status dt_cpu_convolution(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)

@@ -100,7 +100,9 @@ void *dt_cpu_state_new(const dt_cpu_device *d, const dt_op *op, size_t bytes, si
         return NULL;
     }
     const size_t parts = elements / FLOATS_PER_PART + 1;
-    *s = (dt_cpu_state){.device = d, .op = *op, .parts = parts < (size_t)d->base.threads ? (int)parts : d->base.threads};
+    s->device = d;
+    s->op = *op;
+    s->parts = parts < (size_t)d->base.threads ? (int)parts : d->base.threads;
     return s;
 }
 
@@ -175,9 +177,10 @@ static duet_status open_cpu(const dt_device_options *options, dt_device **out, d
     return DUET_OK;
 }
 
-/* Asks the system to back a zeroed block with huge pages. A step walks through hundreds of MiB; with pages of 4 KiB, reading
- * what lies in the last-level cache was a third slower on a virtual Zen 3, and a block of 16 MiB was read at 15 GB/s instead
- * of 38. The pages that dt_alloc touched are given back first: new ones come zeroed, and huge where the system can. */
+/* Asks the system to back a zeroed block with huge pages. A step walks through hundreds of MiB; with pages of 4 KiB,
+ * reading what lies in the last-level cache was a third slower on a virtual Zen 3, and a block of 16 MiB was read at
+ * 15 GB/s instead of 38. The pages that dt_alloc touched are given back first: new ones come zeroed, and huge where
+ * the system can. */
 static void prefer_huge_pages(void *block, size_t bytes)
 {
     const uintptr_t huge = (uintptr_t)2 << 20, begin = ((uintptr_t)block + huge - 1) / huge * huge;
@@ -191,7 +194,8 @@ static duet_status slab(dt_device *d, size_t bytes, void **out, duet_error *err)
 {
     (void)d;
     void *block = dt_alloc(bytes ? bytes : 1, 1);
-    if (!block) return dt_fail(err, DUET_MEMORY, "cpu: cannot get %zu bytes; use a smaller batch or smaller networks", bytes);
+    if (!block)
+        return dt_fail(err, DUET_MEMORY, "cpu: cannot get %zu bytes; use a smaller batch or smaller networks", bytes);
     prefer_huge_pages(block, bytes);
     *out = block;
     return DUET_OK;

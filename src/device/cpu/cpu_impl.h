@@ -1,7 +1,8 @@
 /* Inside src/device/cpu only: the device, how its kernels are made and how they use threads.
  *
  *     cpu.c           the device table; which file answers for which operation; threads
- *     batch_norm.c, elementwise.c, reduce.c, classify.c, pool.c, matmul.c, optimise.c, convolution.c, winograd.c, direct.c
+ *     batch_norm.c, elementwise.c, reduce.c, classify.c, pool.c, matmul.c, optimise.c,
+ *     convolution.c, winograd.c, direct.c
  *                     shapes, scratch, the division of work: once, for every instruction set
  *     loops.h, .inc   the arithmetic: serial loops over floats, compiled once per instruction set
  *     onednn.c        convolutions through oneDNN: those with groups or dilation
@@ -50,14 +51,24 @@ typedef struct dt_cpu_share {
 } dt_cpu_share;
 dt_cpu_share dt_cpu_share_of(size_t n, size_t unit, int i, int parts);
 
-static inline size_t dt_cpu_round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
-static inline size_t dt_cpu_places(dt_shape s) { return s.n * s.h * s.w; }
+static inline size_t dt_cpu_round_up(size_t n, size_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+static inline size_t dt_cpu_places(dt_shape s)
+{
+    return s.n * s.h * s.w;
+}
 /* Input i, NULL where the operation has fewer or it is absent. */
-static inline const void *dt_cpu_optional(const dt_op *op, void *const *in, int i) { return i < op->n_in ? in[i] : NULL; }
+static inline const void *dt_cpu_optional(const dt_op *op, void *const *in, int i)
+{
+    return i < op->n_in ? in[i] : NULL;
+}
 
-/* Makes a kernel for one kind of operation; leaves out->run NULL (and returns DUET_OK) where it has none for these shapes. */
+/* Makes a kernel for one kind of operation; leaves out->run NULL (and returns DUET_OK) where it has none for these
+ * shapes. */
 typedef duet_status dt_cpu_maker(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err);
-dt_cpu_maker dt_cpu_batch_norm, dt_cpu_unary, dt_cpu_binary, dt_cpu_fill, dt_cpu_reduce, dt_cpu_classify,
-    dt_cpu_pool, dt_cpu_matmul, dt_cpu_sgd, dt_cpu_convolution, dt_cpu_winograd, dt_cpu_direct, dt_cpu_onednn_convolution;
+dt_cpu_maker dt_cpu_batch_norm, dt_cpu_unary, dt_cpu_binary, dt_cpu_fill, dt_cpu_reduce, dt_cpu_classify, dt_cpu_pool,
+    dt_cpu_matmul, dt_cpu_sgd, dt_cpu_convolution, dt_cpu_winograd, dt_cpu_direct, dt_cpu_onednn_convolution;
 
 #endif

@@ -1,14 +1,14 @@
-/* Direct convolution: any kernel, stride and padding, without dilation and groups. For what Winograd does not fit: strided
- * 3x3, 1x1, the stem.
+/* Direct convolution: any kernel, stride and padding, without dilation and groups. For what Winograd does not fit:
+ * strided 3x3, 1x1, the stem.
  *
  * In NHWC memory the inputs of one kernel row lie one behind the other, and the inputs of the next output place begin
- * stride * channels floats later. So a row of outputs is already a product of matrices, of a matrix whose rows overlap, with
- * one piece of the sum for each kernel row. Nothing is gathered; where the kernel reaches over the edge, the rows of the
- * picture that a block of outputs needs are copied once, with zeros round them.
+ * stride * channels floats later. So a row of outputs is already a product of matrices, of a matrix whose rows
+ * overlap, with one piece of the sum for each kernel row. Nothing is gathered; where the kernel reaches over the
+ * edge, the rows of the picture that a block of outputs needs are copied once, with zeros round them.
  *
  *     forward         [output row: places, taps * in]  x [taps * in, out]
- *     for the input   the same on dy. With stride s an input place meets only the taps of its own remainder modulo s: there are
- *                     s * s classes of places, each a convolution with fewer taps, written s places apart
+ *     for the input   the same on dy. With stride s an input place meets only the taps of its own remainder modulo s:
+ *                     there are s * s classes of places, each a convolution with fewer taps, written s places apart
  *     for weights     [taps * in, places] x [places, out], a sum of its own for each part, added in their order
  *
  * Scratch: [weights of every class] [each part: its picture rows, its results or its sum, its padded dy]. */
@@ -23,8 +23,8 @@ enum {
     PICTURE_BYTES = 192 * 1024 /* of a block's copied rows, at most: they share a 512 KiB L2 with a panel of weights */
 };
 
-/* One dimension of a class: n neighbouring source places from o * step + tap on for output place o, and their kernel rows
- * (or columns). */
+/* One dimension of a class: n neighbouring source places from o * step + tap on for output place o, and their kernel
+ * rows (or columns). */
 typedef struct dimension {
     size_t n, kernel[MAX_KERNEL];
     ptrdiff_t tap;
@@ -112,8 +112,8 @@ static const float *picture_of(const direct_state *s, float *room, const float *
     return room - s->height * pitch;
 }
 
-/* Asks for the first places of the block after this one, where they are read in place: a product jumps between the rows of
- * its matrix, which the hardware's prefetchers do not follow. */
+/* Asks for the first places of the block after this one, where they are read in place: a product jumps between the
+ * rows of its matrix, which the hardware's prefetchers do not follow. */
 static void fetch_next(const direct_state *s, const float *x, size_t image, size_t first)
 {
     if (s->copies) return;
@@ -131,29 +131,39 @@ static void fetch_next(const direct_state *s, const float *x, size_t image, size
 /* ---- forward and gradient for the input --------------------------------------------------------------------------- */
 
 /* Moves a block's results to their places: where channels are no whole vectors, or there is a bias. */
-static void place_results(const direct_task *t, const dt_product *p, float *to, size_t to_group, size_t to_row, const float *results)
+static void place_results(const direct_task *t, const dt_product *p, float *to, size_t to_group, size_t to_row,
+                          const float *results)
 {
     const size_t channels = t->s->out.c;
     for (size_t g = 0; g < p->groups; g++)
         for (size_t r = 0; r < p->rows; r++)
             for (size_t c = 0; c < channels; c++)
-                to[g * to_group + r * to_row + c] = results[g * p->c_group + r * p->c_row + c] + (t->bias ? t->bias[c] : 0);
+                to[g * to_group + r * to_row + c] =
+                    results[g * p->c_group + r * p->c_row + c] + (t->bias ? t->bias[c] : 0);
 }
 
 /* The outputs of one class in a block. `picture`: its first source row and column are s->top and s->left. */
-static void convolve_class(const direct_task *t, const place_class *k, const float *picture, float *results, size_t image, size_t first)
+static void convolve_class(const direct_task *t, const place_class *k, const float *picture, float *results,
+                           size_t image, size_t first)
 {
     const direct_state *s = t->s;
     const size_t pitch = pitch_of(s), c = s->source.c, out_row = s->out.w * s->out.c;
     if (first >= k->y.count || !k->x.count || !k->y.n || !k->x.n) return; /* no taps: zeroed by the caller */
     const size_t groups = k->y.count - first < s->rows ? k->y.count - first : s->rows;
     const size_t to_group = s->out_step * out_row, to_row = s->out_step * s->out.c;
-    float *to = t->y + image * s->out.h * out_row + (k->y.first + first * s->out_step) * out_row + k->x.first * s->out.c;
+    float *to =
+        t->y + image * s->out.h * out_row + (k->y.first + first * s->out_step) * out_row + k->x.first * s->out.c;
     const bool straight = s->columns == s->out.c && !t->bias;
-    const dt_product p = {.groups = groups, .rows = k->x.count, .columns = s->columns,
-                          .segments = k->y.n, .inner = k->x.n * c,
-                          .c_group = straight ? to_group : k->x.count * s->columns, .c_row = straight ? to_row : s->columns,
-                          .a_group = s->step * pitch, .a_row = s->step * c, .a_segment = pitch};
+    const dt_product p = {.groups = groups,
+                          .rows = k->x.count,
+                          .columns = s->columns,
+                          .segments = k->y.n,
+                          .inner = k->x.n * c,
+                          .c_group = straight ? to_group : k->x.count * s->columns,
+                          .c_row = straight ? to_row : s->columns,
+                          .a_group = s->step * pitch,
+                          .a_row = s->step * c,
+                          .a_segment = pitch};
     const float *a = picture + (size_t)(k->y.tap - s->top) * pitch + (size_t)(k->x.tap - s->left) * c;
     s->common.device->loops->product(straight ? to : results, a, t->scratch + k->weights_at, &p);
     if (!straight) place_results(t, &p, to, to_group, to_row, results);
@@ -179,14 +189,19 @@ static void convolve_part(void *task, int part, int parts)
         const float *picture = picture_of(s, room, t->x, image, first);
         fetch_next(s, t->x, image, first);
         if (s->clears) clear_block(t, image, first);
-        for (size_t c = 0; c < s->n_classes; c++) convolve_class(t, &s->classes[c], picture, room + s->results_at, image, first);
+        for (size_t c = 0; c < s->n_classes; c++)
+            convolve_class(t, &s->classes[c], picture, room + s->results_at, image, first);
     }
 }
 
 static int run_convolve(void *state, void *const *in, void *const *out, void *scratch)
 {
     const direct_state *s = state;
-    direct_task t = {.s = s, .x = in[0], .weight = in[1], .bias = dt_cpu_optional(&s->common.op, in, 2), .y = out[0],
+    direct_task t = {.s = s,
+                     .x = in[0],
+                     .weight = in[1],
+                     .bias = dt_cpu_optional(&s->common.op, in, 2),
+                     .y = out[0],
                      .scratch = scratch};
     dt_cpu_divide(s->common.parts, pack_weights, &t);
     dt_cpu_divide(s->common.parts, convolve_part, &t);
@@ -225,9 +240,14 @@ static void correlate_part(void *task, int part, int parts)
         const size_t image = at / s->blocks, first = at % s->blocks * s->rows;
         const size_t groups = s->out.h - first < s->rows ? s->out.h - first : s->rows;
         const float *picture = picture_of(s, room, t->x, image, first);
-        const float *dy = padded_rows(s, room + s->padded_at, t->dy + (image * s->out.h + first) * w * s->out.c, groups * w);
-        const dt_product p = {.groups = groups, .rows = k->x.n * c, .columns = s->columns, .inner = w,
-                              .a_group = s->step * pitch, .a_row = s->step * c};
+        const float *dy =
+            padded_rows(s, room + s->padded_at, t->dy + (image * s->out.h + first) * w * s->out.c, groups * w);
+        const dt_product p = {.groups = groups,
+                              .rows = k->x.n * c,
+                              .columns = s->columns,
+                              .inner = w,
+                              .a_group = s->step * pitch,
+                              .a_row = s->step * c};
         for (size_t y = 0; y < k->y.n; y++)
             s->common.device->loops->product_transposed(sum + y * k->x.n * c * s->columns, picture + y * pitch, dy,
                                                         w * s->columns, &p);
@@ -270,7 +290,8 @@ static dimension forward_dimension(size_t pad, size_t kernel, size_t out)
     return d;
 }
 
-/* Input place first + i * stride meets kernel row r of output place (first + pad - r) / stride + i where that divides. */
+/* Input place first + i * stride meets kernel row r of output place (first + pad - r) / stride + i where that
+ * divides. */
 static dimension backward_dimension(size_t pad, size_t stride, size_t kernel, size_t in, size_t first)
 {
     dimension d = {.first = first, .count = first < in ? (in - first - 1) / stride + 1 : 0};

@@ -1,8 +1,8 @@
 /* Element-wise operations on whole tensors: shapes become runs of memory, runs become calls of loops.
  *
- * Broadcasting. Dimensions are taken in memory order n, h, w, c; those of size 1 vanish, and neighbours merge when every
- * operand either walks through both without a gap or stands still in both. What is left is a nest of at most four loops
- * whose innermost one has steps of 0 or 1; most calls are one run. */
+ * Broadcasting. Dimensions are taken in memory order n, h, w, c; those of size 1 vanish, and neighbours merge when
+ * every operand either walks through both without a gap or stands still in both. What is left is a nest of at most
+ * four loops whose innermost one has steps of 0 or 1; most calls are one run. */
 #include "device/cpu/cpu_impl.h"
 
 #include <string.h>
@@ -20,7 +20,8 @@ static nest nest_of(dt_shape out, const dt_shape *in, int operands)
 {
     const size_t size[4] = {out.n, out.h, out.w, out.c};
     nest r = {0};
-    size_t stride[MAX_OPERANDS] = {1, 1, 1}, merged = 0; /* dimensions are collected innermost first, then turned round */
+    /* Dimensions are collected innermost first, then turned round. */
+    size_t stride[MAX_OPERANDS] = {1, 1, 1}, merged = 0;
     size_t sizes[4] = {1}, steps[MAX_OPERANDS][4] = {{0}};
 
     for (int d = 3; d >= 0; d--) {
@@ -163,10 +164,8 @@ static void binary_run(const binary_task *t, size_t run, size_t begin, size_t en
         if (t->in[k]) from[k] = t->in[k] + run_offset(r, k, run) + begin * step[k];
     }
     float *y = t->y + run * r->size[r->n - 1] + begin;
-    if (t->s->loop)
-        t->s->loop(y, from[0], step[0], from[1], step[1], end - begin, t->s->p, t->s->q);
-    else
-        t->s->common.device->loops->select(y, from[0], step[0], from[1], step[1], from[2], step[2], end - begin);
+    if (t->s->loop) t->s->loop(y, from[0], step[0], from[1], step[1], end - begin, t->s->p, t->s->q);
+    else t->s->common.device->loops->select(y, from[0], step[0], from[1], step[1], from[2], step[2], end - begin);
 }
 
 static void binary_part(void *task, int i, int parts)
@@ -196,11 +195,16 @@ static int run_binary(void *state, void *const *in, void *const *out, void *scra
 duet_status dt_cpu_binary(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
     static const dt_binary which[DT_OP_COUNT] = {
-        [DT_OP_ADD] = DT_BINARY_ADD,   [DT_OP_SUB] = DT_BINARY_SUB,
-        [DT_OP_MUL] = DT_BINARY_MUL,   [DT_OP_DIV] = DT_BINARY_DIV,
-        [DT_OP_MIN] = DT_BINARY_MIN,   [DT_OP_MAX] = DT_BINARY_MAX,
-        [DT_OP_LESS] = DT_BINARY_LESS, [DT_OP_RELU_GRAD] = DT_BINARY_RELU_GRAD,
-        [DT_OP_CLAMP_GRAD] = DT_BINARY_CLAMP_GRAD, [DT_OP_BROADCAST] = DT_BINARY_MUL,
+        [DT_OP_ADD] = DT_BINARY_ADD,
+        [DT_OP_SUB] = DT_BINARY_SUB,
+        [DT_OP_MUL] = DT_BINARY_MUL,
+        [DT_OP_DIV] = DT_BINARY_DIV,
+        [DT_OP_MIN] = DT_BINARY_MIN,
+        [DT_OP_MAX] = DT_BINARY_MAX,
+        [DT_OP_LESS] = DT_BINARY_LESS,
+        [DT_OP_RELU_GRAD] = DT_BINARY_RELU_GRAD,
+        [DT_OP_CLAMP_GRAD] = DT_BINARY_CLAMP_GRAD,
+        [DT_OP_BROADCAST] = DT_BINARY_MUL,
     };
     binary_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(op->out[0]), err);
     if (!s) return DUET_MEMORY;

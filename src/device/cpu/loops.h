@@ -13,16 +13,32 @@
 /* y[i] = f(x[i]); p, q: the operation's numbers. In place. */
 typedef void dt_unary_loop(float *y, const float *x, size_t n, float p, float q);
 /* y[i] = f(a[i * a_step], b[i * b_step]); steps are 0 or 1. In place where the step is 1. */
-typedef void dt_binary_loop(float *y, const float *a, size_t a_step, const float *b, size_t b_step, size_t n, float p, float q);
+typedef void dt_binary_loop(float *y, const float *a, size_t a_step, const float *b, size_t b_step, size_t n, float p,
+                            float q);
 
 typedef enum dt_unary {
-    DT_UNARY_RELU, DT_UNARY_AFFINE, DT_UNARY_EXP, DT_UNARY_LOG, DT_UNARY_ABS, DT_UNARY_SIGN, DT_UNARY_SQRT, DT_UNARY_CLAMP,
+    DT_UNARY_RELU,
+    DT_UNARY_AFFINE,
+    DT_UNARY_EXP,
+    DT_UNARY_LOG,
+    DT_UNARY_ABS,
+    DT_UNARY_SIGN,
+    DT_UNARY_SQRT,
+    DT_UNARY_CLAMP,
     DT_UNARY_COUNT
 } dt_unary;
 
 typedef enum dt_binary {
-    DT_BINARY_ADD, DT_BINARY_SUB, DT_BINARY_MUL, DT_BINARY_DIV, DT_BINARY_MIN, DT_BINARY_MAX, DT_BINARY_LESS,
-    DT_BINARY_RELU_GRAD, DT_BINARY_CLAMP_GRAD, DT_BINARY_COUNT
+    DT_BINARY_ADD,
+    DT_BINARY_SUB,
+    DT_BINARY_MUL,
+    DT_BINARY_DIV,
+    DT_BINARY_MIN,
+    DT_BINARY_MAX,
+    DT_BINARY_LESS,
+    DT_BINARY_RELU_GRAD,
+    DT_BINARY_CLAMP_GRAD,
+    DT_BINARY_COUNT
 } dt_binary;
 
 /* What one optimiser pass needs; see dt_sgd. */
@@ -31,8 +47,8 @@ typedef struct dt_sgd_numbers {
     bool nesterov;
 } dt_sgd_numbers;
 
-/* A product of matrices whose rows lie in groups: c[group][row][column]. Each element is a sum over `segments` pieces of
- * `inner` terms; steps are in floats.
+/* A product of matrices whose rows lie in groups: c[group][row][column]. Each element is a sum over `segments` pieces
+ * of `inner` terms; steps are in floats.
  *
  *     c[g * c_group + r * c_row + j] = sum over s, k of a[g * a_group + r * a_row + s * a_segment + k] * b[s][k][j]
  *
@@ -53,14 +69,15 @@ typedef struct dt_loops {
     void (*norm_sums)(const float *x, const float *addend, float *emit, const float *shift, size_t n, size_t period,
                       float *sum, float *squares);
     /* y = [relu](x * scale + shift [+ residual]). In place: x, residual. */
-    void (*norm_apply)(float *y, const float *x, const float *residual, const float *scale, const float *shift, size_t n,
-                       size_t period, bool relu);
+    void (*norm_apply)(float *y, const float *x, const float *residual, const float *scale, const float *shift,
+                       size_t n, size_t period, bool relu);
     /* g = dy [+ dy2] [where y > 0] [-> emit]; sum[j] += g, products[j] += g * (x - mean). */
-    void (*norm_grad_sums)(const float *dy, const float *dy2, const float *y, float *emit, const float *x, const float *mean,
-                           size_t n, size_t period, float *sum, float *products);
+    void (*norm_grad_sums)(const float *dy, const float *dy2, const float *y, float *emit, const float *x,
+                           const float *mean, size_t n, size_t period, float *sum, float *products);
     /* dx = of_g * (dy [where y > 0]) + of_x * (x - mean) + constant [+ addend]. In place: dy, y, x, addend. */
-    void (*norm_grad_apply)(float *dx, const float *dy, const float *y, const float *x, const float *addend, const float *mean,
-                            const float *of_g, const float *of_x, const float *constant, size_t n, size_t period);
+    void (*norm_grad_apply)(float *dx, const float *dy, const float *y, const float *x, const float *addend,
+                            const float *mean, const float *of_g, const float *of_x, const float *constant, size_t n,
+                            size_t period);
 
     /* ---- element-wise (loops_elementwise.inc) ------------------------------------------------------------------- */
 
@@ -68,25 +85,26 @@ typedef struct dt_loops {
     dt_binary_loop *binary[DT_BINARY_COUNT];
     void (*select)(float *y, const float *condition, size_t c_step, const float *a, size_t a_step, const float *b,
                    size_t b_step, size_t n);
-    double (*sum)(const float *x, size_t n);                 /* in double, in an order fixed by the instruction set */
+    double (*sum)(const float *x, size_t n);                   /* in double, in an order fixed by the instruction set */
     void (*accumulate)(double *sum, const float *x, size_t n); /* sum[i] += x[i] */
     /* See dt_sgd; true when every gradient was finite. */
     bool (*sgd)(float *weight, float *momentum, const float *gradient, size_t n, dt_sgd_numbers p);
 
     /* ---- rows of c floats (loops_rows.inc) ---------------------------------------------------------------------- */
 
-    void (*log_softmax)(float *y, const float *x, size_t rows, size_t c, float scale);                       /* in place */
-    void (*log_softmax_grad)(float *dx, const float *dy, const float *y, size_t rows, size_t c, float scale); /* in place */
+    /* Both in place. */
+    void (*log_softmax)(float *y, const float *x, size_t rows, size_t c, float scale);
+    void (*log_softmax_grad)(float *dx, const float *dy, const float *y, size_t rows, size_t c, float scale);
     void (*cosine)(float *y, const float *u, const float *v, size_t rows, size_t c, float eps);
     void (*cosine_grad)(float *du, const float *dy, const float *u, const float *v, size_t rows, size_t c, float eps);
 
     /* ---- direct convolution and matrix products (loops_product.inc, gemm.inc) ------------------------------------- */
 
-    /* See dt_product. columns: a multiple of lanes. b: panels [segments * inner][panel] of `panel` columns, one after the
-     * other: twice `lanes`, or `lanes` where columns is an odd multiple of them. */
+    /* See dt_product. columns: a multiple of lanes. b: panels [segments * inner][panel] of `panel` columns, one after
+     * the other: twice `lanes`, or `lanes` where columns is an odd multiple of them. */
     void (*product)(float *c, const float *a, const float *b, const dt_product *p);
-    /* c[r][j] += sum over g < groups, k < inner of a[g * a_group + k * a_row + r] * b[g * b_group + k * columns + j]; c has rows
-     * of `columns`, a multiple of lanes. (p->segments, c_row and c_group are not looked at.) */
+    /* c[r][j] += sum over g < groups, k < inner of a[g * a_group + k * a_row + r] * b[g * b_group + k * columns + j];
+     * c has rows of `columns`, a multiple of lanes. (p->segments, c_row and c_group are not looked at.) */
     void (*product_transposed)(float *c, const float *a, const float *b, size_t b_group, const dt_product *p);
 } dt_loops;
 

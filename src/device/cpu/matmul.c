@@ -1,7 +1,7 @@
 /* Matrix products: y = op(a) op(b) [+ bias]. Tensors are matrices of places x channels.
  *
- * b is copied into the form that products read (loops.h), with zeros up to whole vectors. Every part takes a share of the
- * rows of y and works through it in blocks, whose results are then moved to y together with the bias.
+ * b is copied into the form that products read (loops.h), with zeros up to whole vectors. Every part takes a share of
+ * the rows of y and works through it in blocks, whose results are then moved to y together with the bias.
  *
  * Scratch: [b: panels, or rows of whole vectors where a is transposed] [each part: a block of results]. */
 #include "device/cpu/cpu_impl.h"
@@ -49,8 +49,13 @@ static void multiply_block(const matmul_task *t, float *results, size_t first, s
         memset(results, 0, n * s->padded * sizeof *results);
         loops->product_transposed(results, t->a + first, t->scratch, 0, &p);
     } else {
-        const dt_product p = {.groups = 1, .rows = n, .columns = s->padded, .segments = 1, .inner = s->inner,
-                              .c_row = s->padded, .a_row = s->a_columns};
+        const dt_product p = {.groups = 1,
+                              .rows = n,
+                              .columns = s->padded,
+                              .segments = 1,
+                              .inner = s->inner,
+                              .c_row = s->padded,
+                              .a_row = s->a_columns};
         loops->product(results, t->a + first * s->a_columns, t->scratch, &p);
     }
     for (size_t r = 0; r < n; r++) {
@@ -58,8 +63,7 @@ static void multiply_block(const matmul_task *t, float *results, size_t first, s
         const float *from = results + r * s->padded;
         if (t->bias)
             for (size_t c = 0; c < s->columns; c++) y[c] = from[c] + t->bias[c];
-        else
-            memcpy(y, from, s->columns * sizeof *y);
+        else memcpy(y, from, s->columns * sizeof *y);
     }
 }
 

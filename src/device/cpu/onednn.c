@@ -1,8 +1,9 @@
 /* Convolutions through oneDNN: any stride, padding, dilation and groups.
  *
- * Activations stay in duet's memory order (NHWC). oneDNN likes weights in an order of its own, which differs by shape and
- * CPU, so a kernel is a primitive with one reorder beside it: forward and input gradient turn the weights from OIHW before
- * they compute, the weight gradient is turned back to OIHW after. Everything is made here, once; a run only sets addresses.
+ * Activations stay in duet's memory order (NHWC). oneDNN likes weights in an order of its own, which differs by shape
+ * and CPU, so a kernel is a primitive with one reorder beside it: forward and input gradient turn the weights from
+ * OIHW before they compute, the weight gradient is turned back to OIHW after. Everything is made here, once; a run
+ * only sets addresses.
  *
  * Scratch: [weights in oneDNN's order][the primitive's scratchpad], each from a DT_ALIGN boundary. */
 #include "device/cpu/cpu_impl.h"
@@ -19,7 +20,7 @@ typedef enum source { FROM_INPUT, FROM_OUTPUT, FROM_WEIGHTS, FROM_SCRATCHPAD } s
 typedef struct onednn_state {
     dt_cpu_state common;
     dnnl_primitive_desc_t description;
-    dnnl_primitive_t primitive, reorder; /* reorder: NULL where oneDNN takes OIHW */
+    dnnl_primitive_t primitive, reorder;        /* reorder: NULL where oneDNN takes OIHW */
     dnnl_memory_t memory[MAX_ARGUMENTS], outer; /* outer: the weights in OIHW, for the reorder */
     int argument[MAX_ARGUMENTS];
     source from[MAX_ARGUMENTS];
@@ -90,9 +91,9 @@ static bool describe(const dt_op *op, conv_shapes *c)
 
 static dnnl_status_t describe_forward(const conv_shapes *c, dnnl_convolution_desc_t *out)
 {
-    return dnnl_dilated_convolution_forward_desc_init(out, dnnl_forward_training, dnnl_convolution_direct, &c->x, &c->weights,
-                                                      c->with_bias ? &c->bias : NULL, &c->y, c->stride, c->dilation, c->pad,
-                                                      c->pad);
+    return dnnl_dilated_convolution_forward_desc_init(out, dnnl_forward_training, dnnl_convolution_direct, &c->x,
+                                                      &c->weights, c->with_bias ? &c->bias : NULL, &c->y, c->stride,
+                                                      c->dilation, c->pad, c->pad);
 }
 
 /* oneDNN wants a hint for a gradient: the forward convolution. */
@@ -110,11 +111,14 @@ static bool make_description(const dt_cpu_device *d, const dt_op *op, const conv
     } else if (ok) {
         const dnnl_status_t st =
             op->kind == DT_OP_CONV_GRAD_INPUT
-                ? dnnl_dilated_convolution_backward_data_desc_init(&backward, dnnl_convolution_direct, &c->x, &c->weights, &c->y,
-                                                                   c->stride, c->dilation, c->pad, c->pad)
-                : dnnl_dilated_convolution_backward_weights_desc_init(&backward, dnnl_convolution_direct, &c->x, &c->weights,
-                                                                      NULL, &c->y, c->stride, c->dilation, c->pad, c->pad);
-        ok = st == dnnl_success && dnnl_primitive_desc_create(out, &backward, attributes, d->engine, hint) == dnnl_success;
+                ? dnnl_dilated_convolution_backward_data_desc_init(&backward, dnnl_convolution_direct, &c->x,
+                                                                   &c->weights, &c->y, c->stride, c->dilation, c->pad,
+                                                                   c->pad)
+                : dnnl_dilated_convolution_backward_weights_desc_init(&backward, dnnl_convolution_direct, &c->x,
+                                                                      &c->weights, NULL, &c->y, c->stride, c->dilation,
+                                                                      c->pad, c->pad);
+        ok = st == dnnl_success &&
+             dnnl_primitive_desc_create(out, &backward, attributes, d->engine, hint) == dnnl_success;
     }
     if (hint) dnnl_primitive_desc_destroy(hint);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
@@ -125,7 +129,8 @@ static bool add_argument(onednn_state *s, int argument, dnnl_query_t query, sour
 {
     const dnnl_memory_desc_t *md = dnnl_primitive_desc_query_md(s->description, query, argument);
     const int i = s->n_arguments;
-    if (!md || dnnl_memory_create(&s->memory[i], md, s->common.device->engine, DNNL_MEMORY_NONE) != dnnl_success) return false;
+    if (!md || dnnl_memory_create(&s->memory[i], md, s->common.device->engine, DNNL_MEMORY_NONE) != dnnl_success)
+        return false;
     s->argument[i] = argument;
     s->from[i] = from;
     s->position[i] = position;
@@ -140,7 +145,8 @@ static bool add_arguments(onednn_state *s)
     s->weights = 1;
     switch (s->common.op.kind) {
     case DT_OP_CONV:
-        ok = add_argument(s, DNNL_ARG_SRC, query, FROM_INPUT, 0) && add_argument(s, DNNL_ARG_WEIGHTS, query, FROM_WEIGHTS, 1) &&
+        ok = add_argument(s, DNNL_ARG_SRC, query, FROM_INPUT, 0) &&
+             add_argument(s, DNNL_ARG_WEIGHTS, query, FROM_WEIGHTS, 1) &&
              add_argument(s, DNNL_ARG_DST, query, FROM_OUTPUT, 0) &&
              (s->common.op.n_in < 3 || add_argument(s, DNNL_ARG_BIAS, query, FROM_INPUT, 2));
         break;
@@ -172,12 +178,11 @@ static bool make_reorder(onednn_state *s, const dnnl_memory_desc_t *oihw)
     const bool back = s->common.op.kind == DT_OP_CONV_GRAD_WEIGHT;
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t description = NULL;
-    const bool ok =
-        dnnl_memory_create(&s->outer, oihw, engine, DNNL_MEMORY_NONE) == dnnl_success &&
-        dnnl_primitive_attr_create(&attributes) == dnnl_success &&
-        dnnl_reorder_primitive_desc_create(&description, back ? inner : oihw, engine, back ? oihw : inner, engine, attributes) ==
-            dnnl_success &&
-        dnnl_primitive_create(&s->reorder, description) == dnnl_success;
+    const bool ok = dnnl_memory_create(&s->outer, oihw, engine, DNNL_MEMORY_NONE) == dnnl_success &&
+                    dnnl_primitive_attr_create(&attributes) == dnnl_success &&
+                    dnnl_reorder_primitive_desc_create(&description, back ? inner : oihw, engine, back ? oihw : inner,
+                                                       engine, attributes) == dnnl_success &&
+                    dnnl_primitive_create(&s->reorder, description) == dnnl_success;
     if (description) dnnl_primitive_desc_destroy(description);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
     return ok;
@@ -189,7 +194,8 @@ static int reorder_weights(const onednn_state *s, void *oihw)
 {
     const bool back = s->common.op.kind == DT_OP_CONV_GRAD_WEIGHT;
     dnnl_memory_t inner = s->memory[s->weights];
-    const dnnl_exec_arg_t arguments[2] = {{DNNL_ARG_FROM, back ? inner : s->outer}, {DNNL_ARG_TO, back ? s->outer : inner}};
+    const dnnl_exec_arg_t arguments[2] = {{DNNL_ARG_FROM, back ? inner : s->outer},
+                                          {DNNL_ARG_TO, back ? s->outer : inner}};
     return dnnl_memory_set_data_handle(s->outer, oihw) != dnnl_success ||
            dnnl_primitive_execute(s->reorder, s->common.device->stream, 2, arguments) != dnnl_success;
 }
@@ -209,7 +215,8 @@ static int run(void *state, void *const *in, void *const *out, void *scratch)
     }
     const bool back = s->common.op.kind == DT_OP_CONV_GRAD_WEIGHT;
     if (s->reorder && !back && reorder_weights(s, in[1])) return 1;
-    if (dnnl_primitive_execute(s->primitive, s->common.device->stream, s->n_arguments, arguments) != dnnl_success) return 1;
+    if (dnnl_primitive_execute(s->primitive, s->common.device->stream, s->n_arguments, arguments) != dnnl_success)
+        return 1;
     if (s->reorder && back && reorder_weights(s, out[0])) return 1;
     return dnnl_stream_wait(s->common.device->stream) != dnnl_success;
 }
@@ -233,7 +240,9 @@ duet_status dt_cpu_onednn_convolution(const dt_cpu_device *d, const dt_op *op, d
 
     const char *name = "unnamed";
     dnnl_primitive_desc_query(s->description, dnnl_query_impl_info_str, 0, (void *)&name);
-    *out = (dt_kernel){.run = run, .release = release, .state = s,
+    *out = (dt_kernel){.run = run,
+                       .release = release,
+                       .state = s,
                        .scratch_bytes = s->scratchpad_at + dnnl_memory_desc_get_size(scratchpad)};
     snprintf(out->note, sizeof out->note, "oneDNN %s", name);
     return DUET_OK;

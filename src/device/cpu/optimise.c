@@ -1,4 +1,5 @@
-/* The optimiser's pass over one network's flat blocks: one read of the gradient, one read and write of weight and momentum. */
+/* The optimiser's pass over one network's flat blocks: one read of the gradient, one read and write of weight and
+ * momentum. */
 #include "device/cpu/cpu_impl.h"
 
 enum { CACHE_LINE_FLOATS = DT_ALIGN / sizeof(float) };
@@ -15,8 +16,9 @@ static void sgd_part(void *task, int i, int parts)
     const dt_sgd *p = t->p;
     const dt_cpu_share floats = dt_cpu_share_of(p->n, CACHE_LINE_FLOATS, i, parts);
     const dt_sgd_numbers numbers = {(float)p->lr, (float)p->momentum_factor, (float)p->weight_decay, p->nesterov};
-    t->finite[i] = t->s->device->loops->sgd((float *)p->weight + floats.begin, (float *)p->momentum + floats.begin,
-                                            (const float *)p->gradient + floats.begin, floats.end - floats.begin, numbers);
+    t->finite[i] =
+        t->s->device->loops->sgd((float *)p->weight + floats.begin, (float *)p->momentum + floats.begin,
+                                 (const float *)p->gradient + floats.begin, floats.end - floats.begin, numbers);
 }
 
 static int run_sgd(void *state, void *const *in, void *const *out, void *scratch)

@@ -1,7 +1,8 @@
 /* Windows over places: pooling, adaptive pooling, up-sampling, and their gradients.
  *
- * Parts share the images. Inside an image every loop runs over channels, which are neighbours in memory, so that compilers
- * vectorise it. A gradient walks the windows as the forward pass does and adds into the image's zeroed gradient. */
+ * Parts share the images. Inside an image every loop runs over channels, which are neighbours in memory, so that
+ * compilers vectorise it. A gradient walks the windows as the forward pass does and adds into the image's zeroed
+ * gradient. */
 #include "device/cpu/cpu_impl.h"
 
 #include <math.h>
@@ -40,7 +41,8 @@ static void max_window(float *y, const float *x, dt_shape s, span rows, span col
 }
 
 /* To the first place of each channel's window that holds its maximum. */
-static void max_window_grad(float *dx, const float *dy, const float *x, const float *y, dt_shape s, span rows, span columns)
+static void max_window_grad(float *dx, const float *dy, const float *x, const float *y, dt_shape s, span rows,
+                            span columns)
 {
     for (size_t c = 0; c < s.c; c++) {
         bool given = false;
@@ -78,8 +80,8 @@ static void average_window_grad(float *dx, const float *dy, dt_shape s, span row
 static void pool_image(const pool_task *t, size_t n)
 {
     const dt_op *op = &t->s->op;
-    const bool grad = op->kind == DT_OP_MAX_POOL_GRAD || op->kind == DT_OP_AVG_POOL_GRAD ||
-                      op->kind == DT_OP_ADAPTIVE_AVG_POOL_GRAD;
+    const bool grad =
+        op->kind == DT_OP_MAX_POOL_GRAD || op->kind == DT_OP_AVG_POOL_GRAD || op->kind == DT_OP_ADAPTIVE_AVG_POOL_GRAD;
     const dt_shape sx = grad ? op->out[0] : op->in[0], sy = grad ? op->in[0] : op->out[0];
     const size_t x_at = n * sx.h * sx.w * sx.c;
     if (grad) memset((float *)t->out[0] + x_at, 0, sx.h * sx.w * sx.c * sizeof(float));
@@ -93,8 +95,8 @@ static void pool_image(const pool_task *t, size_t n)
             switch (op->kind) {
             case DT_OP_MAX_POOL: max_window(out + y_at, a + x_at, sx, rows, columns); break;
             case DT_OP_MAX_POOL_GRAD:
-                max_window_grad(out + x_at, a + y_at, (const float *)t->in[1] + x_at, (const float *)t->in[2] + y_at, sx,
-                                rows, columns);
+                max_window_grad(out + x_at, a + y_at, (const float *)t->in[1] + x_at, (const float *)t->in[2] + y_at,
+                                sx, rows, columns);
                 break;
             case DT_OP_AVG_POOL:
             case DT_OP_ADAPTIVE_AVG_POOL: average_window(out + y_at, a + x_at, sx, rows, columns); break;
@@ -133,12 +135,9 @@ static void pool_part(void *task, int i, int parts)
     const pool_task *t = task;
     const dt_cpu_share images = dt_cpu_share_of(t->s->op.in[0].n, 1, i, parts);
     for (size_t n = images.begin; n < images.end; n++) {
-        if (t->s->op.kind == DT_OP_UPSAMPLE)
-            upsample_image(t, n);
-        else if (t->s->op.kind == DT_OP_UPSAMPLE_GRAD)
-            upsample_image_grad(t, n);
-        else
-            pool_image(t, n);
+        if (t->s->op.kind == DT_OP_UPSAMPLE) upsample_image(t, n);
+        else if (t->s->op.kind == DT_OP_UPSAMPLE_GRAD) upsample_image_grad(t, n);
+        else pool_image(t, n);
     }
 }
 

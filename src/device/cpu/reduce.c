@@ -1,12 +1,13 @@
 /* Sums, minima and maxima over axes.
  *
- * In memory order, neighbouring axes that are both reduced or both kept merge. What comes up in training then has the form
+ * In memory order, neighbouring axes that are both reduced or both kept merge. What comes up in training then has the
+ * form
  *
  *     kept x reduced x inner        (each may be 1)        out[k, i] = over r of in[k, r, i]
  *
- * as of a global average (images x places x channels), a sum over classes (places x classes x 1) or over everything. Other
- * patterns are left to the reference. Sums are in double. When nothing outer is kept, each part reduces a share of the
- * reduced axis into its own partial result, and these are put together in order.
+ * as of a global average (images x places x channels), a sum over classes (places x classes x 1) or over everything.
+ * Other patterns are left to the reference. Sums are in double. When nothing outer is kept, each part reduces a share
+ * of the reduced axis into its own partial result, and these are put together in order.
  *
  * Scratch: parts x inner doubles. */
 #include "device/cpu/cpu_impl.h"
@@ -104,10 +105,8 @@ static int run_reduce(void *state, void *const *in, void *const *out, void *scra
     for (int part = 1; part < s->common.parts; part++)
         for (size_t i = 0; i < s->inner; i++) {
             const double v = total[(size_t)part * s->inner + i];
-            if (s->common.op.kind == DT_OP_SUM)
-                total[i] += v;
-            else if (isnan(v) || (s->common.op.kind == DT_OP_REDUCE_MIN ? v < total[i] : v > total[i]))
-                total[i] = v;
+            if (s->common.op.kind == DT_OP_SUM) total[i] += v;
+            else if (isnan(v) || (s->common.op.kind == DT_OP_REDUCE_MIN ? v < total[i] : v > total[i])) total[i] = v;
         }
     store(s, t.y, total);
     return 0;

@@ -1,30 +1,30 @@
 /* Winograd convolution: for which shapes, with which scratch, on which threads. The arithmetic is in winograd.inc.
  *
- * Forward and gradient for the input: the weights are transformed (in parallel over input channels), then each thread takes
- * a run of tiles and works through it in blocks of `tiles`, small enough that a block's transformed tiles stay in its L2:
+ * Forward and gradient for the input: the weights are transformed (in parallel over input channels), then each thread
+ * takes a run of tiles and works through it in blocks of `tiles`, small enough that a block's transformed tiles stay
+ * in its L2:
  *
  *     transform block -> 36 products -> transform back
  *
- * Gradient for the weights: each thread does the same with its run of tiles and adds the 36 products into a sum of its own; the
- * sums are added in the order of threads. Where that sum is large against the tiles (many channels, few places), adding
- * would cost as much as multiplying: then all threads transform a chunk of tiles, and each multiplies for its own share of
- * the 36 places, into one common sum.
+ * Gradient for the weights: each thread does the same with its run of tiles and adds the 36 products into a sum of
+ * its own; the sums are added in the order of threads. Where that sum is large against the tiles (many channels, few
+ * places), adding would cost as much as multiplying: then all threads transform a chunk of tiles, and each multiplies
+ * for its own share of the 36 places, into one common sum.
  *
  * Which of the two, block sizes and shares follow from shape and thread count alone. */
-#include "device/cpu/cpu_impl.h"
 #include "device/cpu/winograd.h"
+#include "device/cpu/cpu_impl.h"
 
 #include <string.h>
 
 enum {
-    PAD = 16,                      /* floats between the 36 streams: see winograd.h */
-    BLOCK_BYTES = 288 * 1024,      /* transformed tiles of one block, in and out: about half of a 512 KiB L2 */
+    PAD = 16,                 /* floats between the 36 streams: see winograd.h */
+    BLOCK_BYTES = 288 * 1024, /* transformed tiles of one block, in and out: about half of a 512 KiB L2 */
     MOST_TILES = 96,
-    LEAST_TILES = 24,              /* fewer, and the transformed weights are read too often ... */
-    LEAST_TILES_LARGE = 60,        /* ... the more so when they do not stay in the L2: at 256 channels, 24 cost 15 % */
-    LARGE_WEIGHTS = 1024 * 1024,
-    OWN_SUM_BYTES = 640 * 1024,    /* up to this, each thread has its own sum of weight gradients */
-    CHUNK_BYTES = 6 * 1024 * 1024  /* transformed tiles of one common chunk: they pass through the last-level cache */
+    LEAST_TILES = 48,             /* fewer, and transformed weights and sums are read too often: 24 cost 15 % at 256
+                                    * channels, 5 % of the weight gradient at 64 */
+    OWN_SUM_BYTES = 640 * 1024,   /* up to this, each thread has its own sum of weight gradients */
+    CHUNK_BYTES = 6 * 1024 * 1024 /* transformed tiles of one common chunk: they pass through the last-level cache */
 };
 
 typedef struct wino_state {
@@ -35,7 +35,7 @@ typedef struct wino_state {
     size_t n_tiles, tiles; /* in all, in a block (or chunk) */
     size_t in_stride, out_stride, u_stride, panel;
     bool backward, own_sums;
-    size_t first_floats;   /* scratch: transformed weights, or one common sum; then the threads' pieces */
+    size_t first_floats; /* scratch: transformed weights, or one common sum; then the threads' pieces */
     size_t part_floats;
 } wino_state;
 
@@ -53,7 +53,8 @@ static void transform_weights(void *task, int i, int parts)
     const wino_task *t = task;
     const wino_state *s = t->s;
     const dt_cpu_share mine = dt_cpu_share_of(s->in.channels, 1, i, parts);
-    s->loops->weights(t->scratch, s->u_stride, t->w, s->k, s->c, s->backward, s->panel, mine.begin, mine.end - mine.begin);
+    s->loops->weights(t->scratch, s->u_stride, t->w, s->k, s->c, s->backward, s->panel, mine.begin,
+                      mine.end - mine.begin);
 }
 
 static void convolve_tiles(void *task, int i, int parts)
@@ -65,7 +66,8 @@ static void convolve_tiles(void *task, int i, int parts)
     for (size_t at = mine.begin; at < mine.end; at += s->tiles) {
         const size_t n = mine.end - at < s->tiles ? mine.end - at : s->tiles;
         s->loops->input(v, s->in_stride, t->x, &s->in, at, n);
-        s->loops->multiply(m, s->out_stride, v, s->in_stride, t->scratch, s->u_stride, n, s->in.channels, s->out.channels, s->panel);
+        s->loops->multiply(m, s->out_stride, v, s->in_stride, t->scratch, s->u_stride, n, s->in.channels,
+                           s->out.channels, s->panel);
         s->loops->output(t->y, m, s->out_stride, &s->out, at, n);
     }
 }
@@ -104,7 +106,8 @@ static void transform_chunk(void *task, int i, int parts)
     const dt_cpu_share mine = dt_cpu_share_of(t->n, 1, i, parts);
     float *v = t->scratch + s->first_floats, *z = v + DT_WINO_GRID * s->in_stride;
     s->loops->input(v + mine.begin * s->c, s->in_stride, t->x, &s->in, t->first + mine.begin, mine.end - mine.begin);
-    s->loops->expand(z + mine.begin * s->k, s->out_stride, t->dy, &s->out, t->first + mine.begin, mine.end - mine.begin);
+    s->loops->expand(z + mine.begin * s->k, s->out_stride, t->dy, &s->out, t->first + mine.begin,
+                     mine.end - mine.begin);
 }
 
 static void correlate_chunk(void *task, int i, int parts)
@@ -113,8 +116,10 @@ static void correlate_chunk(void *task, int i, int parts)
     const wino_state *s = t->s;
     const dt_cpu_share mine = dt_cpu_share_of(DT_WINO_GRID, 1, i, parts);
     const float *v = t->scratch + s->first_floats, *z = v + DT_WINO_GRID * s->in_stride;
-    if (t->first == 0) memset(t->scratch + mine.begin * s->u_stride, 0, (mine.end - mine.begin) * s->u_stride * sizeof(float));
-    s->loops->correlate(t->scratch, s->u_stride, v, s->in_stride, z, s->out_stride, t->n, s->c, s->k, mine.begin, mine.end - mine.begin);
+    if (t->first == 0)
+        memset(t->scratch + mine.begin * s->u_stride, 0, (mine.end - mine.begin) * s->u_stride * sizeof(float));
+    s->loops->correlate(t->scratch, s->u_stride, v, s->in_stride, z, s->out_stride, t->n, s->c, s->k, mine.begin,
+                        mine.end - mine.begin);
 }
 
 static void finish_weights(void *task, int i, int parts)
@@ -122,7 +127,8 @@ static void finish_weights(void *task, int i, int parts)
     const wino_task *t = task;
     const wino_state *s = t->s;
     const dt_cpu_share mine = dt_cpu_share_of(s->c, 1, i, parts);
-    s->loops->weights_grad(t->y, t->scratch, s->u_stride, s->own_sums ? (size_t)s->common.parts : 1, s->part_floats, s->k, s->c, mine.begin, mine.end - mine.begin);
+    s->loops->weights_grad(t->y, t->scratch, s->u_stride, s->own_sums ? (size_t)s->common.parts : 1, s->part_floats,
+                           s->k, s->c, mine.begin, mine.end - mine.begin);
 }
 
 static int run_weights(void *state, void *const *in, void *const *out, void *scratch)
@@ -157,22 +163,23 @@ static const dt_wino_loops *loops_for(dt_isa isa)
 static bool fits(const dt_op *op, dt_shape x, dt_shape y, size_t lanes)
 {
     const dt_conv_spec c = op->a.conv;
-    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == 1 && c.dilation == 1 && c.groups == 1 && !c.bias &&
-           x.h % DT_WINO_TILE == 0 && x.w % DT_WINO_TILE == 0 && x.c % lanes == 0 && y.c % lanes == 0 &&
+    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == 1 && c.dilation == 1 && c.groups == 1 &&
+           !c.bias && x.h % DT_WINO_TILE == 0 && x.w % DT_WINO_TILE == 0 && x.c % lanes == 0 && y.c % lanes == 0 &&
            x.c <= DT_WINO_MOST_CHANNELS && y.c <= DT_WINO_MOST_CHANNELS;
 }
 
 static dt_wino_map map_of(dt_shape s)
 {
-    return (dt_wino_map){.h = s.h, .w = s.w, .channels = s.c, .tiles_y = s.h / DT_WINO_TILE, .tiles_x = s.w / DT_WINO_TILE};
+    return (dt_wino_map){
+        .h = s.h, .w = s.w, .channels = s.c, .tiles_y = s.h / DT_WINO_TILE, .tiles_x = s.w / DT_WINO_TILE};
 }
 
 /* Tiles whose transforms, both sides, take about `bytes`: a multiple of the register block's rows. */
 static size_t tiles_for(const wino_state *s, size_t bytes, size_t most)
 {
-    size_t n = bytes / (DT_WINO_GRID * sizeof(float) * (s->in.channels + s->out.channels)) / s->loops->rows * s->loops->rows;
-    const size_t least = s->u_stride * DT_WINO_GRID * sizeof(float) > LARGE_WEIGHTS ? LEAST_TILES_LARGE : LEAST_TILES;
-    if (n < least) n = least;
+    size_t n =
+        bytes / (DT_WINO_GRID * sizeof(float) * (s->in.channels + s->out.channels)) / s->loops->rows * s->loops->rows;
+    if (n < LEAST_TILES) n = LEAST_TILES;
     return n < most ? n : most;
 }
 
@@ -207,7 +214,8 @@ duet_status dt_cpu_winograd(const dt_cpu_device *d, const dt_op *op, dt_kernel *
 {
     const dt_wino_loops *loops = loops_for(d->loops->isa);
     const bool weights = op->kind == DT_OP_CONV_GRAD_WEIGHT, backward = op->kind == DT_OP_CONV_GRAD_INPUT;
-    const dt_shape from = weights ? op->in[1] : op->in[0], to = weights ? op->in[0] : op->out[0], w = weights ? op->out[0] : op->in[1];
+    const dt_shape from = weights ? op->in[1] : op->in[0], to = weights ? op->in[0] : op->out[0],
+                   w = weights ? op->out[0] : op->in[1];
     if (!fits(op, from, to, loops->lanes)) return DUET_OK;
     wino_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(from) * 16, err);
     if (!s) return DUET_MEMORY;
@@ -221,6 +229,7 @@ duet_status dt_cpu_winograd(const dt_cpu_device *d, const dt_op *op, dt_kernel *
     s->n_tiles = from.n * s->in.tiles_y * s->in.tiles_x;
     const size_t floats = weights ? plan_weights(s) : plan_convolve(s);
     DT_TRY(dt_cpu_finish(&s->common, weights ? run_weights : run_convolve, floats * sizeof(float), out));
-    snprintf(out->note, sizeof out->note, "duet winograd %s", dt_isa_name(loops == &dt_wino_portable ? DT_ISA_PORTABLE : d->loops->isa));
+    snprintf(out->note, sizeof out->note, "duet winograd %s",
+             dt_isa_name(loops == &dt_wino_portable ? DT_ISA_PORTABLE : d->loops->isa));
     return DUET_OK;
 }
