@@ -30,7 +30,7 @@ def chance_of(accuracy, images):
 
 
 def print_table(together, alone, models):
-    print(f"{'':24}{'last epoch':^28}{'best epoch':^28}")
+    print(f"{'':24}{'last epoch':>18}{'best epoch':>28}")
     print(f"{'test accuracy in %':24}{'alone':>8}{'together':>10}{'':>10}{'alone':>8}{'together':>10}")
     for name, model in models.items():
         a, t = alone[name], together[name]
