@@ -46,6 +46,19 @@ typedef struct wino_task {
     size_t first, n; /* the chunk */
 } wino_task;
 
+/* The memory of n tiles from `first`, as far as there are so many before `end`: whole rows of tiles. */
+static void look_ahead(dt_wino_ahead *ahead, int range, const float *picture, const dt_wino_map *map, size_t first,
+                       size_t n, size_t end, bool write)
+{
+    const size_t row_floats = DT_WINO_TILE * map->w * map->channels;
+    if (first >= end) return;
+    if (n > end - first) n = end - first;
+    const size_t begin_row = first / map->tiles_x, end_row = (first + n - 1) / map->tiles_x + 1;
+    ahead->range[range].from = (const char *)(picture + begin_row * row_floats);
+    ahead->range[range].bytes = (end_row - begin_row) * row_floats * sizeof *picture;
+    ahead->range[range].write = write;
+}
+
 /* ---- forward and gradient for the input ---------------------------------------------------------------------- */
 
 static void transform_weights(void *task, int i, int parts)
@@ -65,9 +78,12 @@ static void convolve_tiles(void *task, int i, int parts)
     float *v = t->scratch + s->first_floats + (size_t)i * s->part_floats, *m = v + DT_WINO_GRID * s->in_stride;
     for (size_t at = mine.begin; at < mine.end; at += s->tiles) {
         const size_t n = mine.end - at < s->tiles ? mine.end - at : s->tiles;
+        dt_wino_ahead ahead = {0};
+        look_ahead(&ahead, 0, t->x, &s->in, at + s->tiles, s->tiles, mine.end, false);
+        look_ahead(&ahead, 1, t->y, &s->out, at, n, mine.end, true);
         s->loops->input(v, s->in_stride, t->x, &s->in, at, n);
         s->loops->multiply(m, s->out_stride, v, s->in_stride, t->scratch, s->u_stride, n, s->in.channels,
-                           s->out.channels, s->panel);
+                           s->out.channels, s->panel, &ahead);
         s->loops->output(t->y, m, s->out_stride, &s->out, at, n);
     }
 }
@@ -93,9 +109,13 @@ static void correlate_own(void *task, int i, int parts)
     memset(sum, 0, sum_floats * sizeof *sum);
     for (size_t at = mine.begin; at < mine.end; at += s->tiles) {
         const size_t n = mine.end - at < s->tiles ? mine.end - at : s->tiles;
+        dt_wino_ahead ahead = {0};
+        look_ahead(&ahead, 0, t->x, &s->in, at + s->tiles, s->tiles, mine.end, false);
+        look_ahead(&ahead, 1, t->dy, &s->out, at + s->tiles, s->tiles, mine.end, false);
         s->loops->input(v, s->in_stride, t->x, &s->in, at, n);
         s->loops->expand(z, s->out_stride, t->dy, &s->out, at, n);
-        s->loops->correlate(sum, s->u_stride, v, s->in_stride, z, s->out_stride, n, s->c, s->k, 0, DT_WINO_GRID);
+        s->loops->correlate(sum, s->u_stride, v, s->in_stride, z, s->out_stride, n, s->c, s->k, 0,
+                            DT_WINO_GRID, &ahead);
     }
 }
 
@@ -119,7 +139,7 @@ static void correlate_chunk(void *task, int i, int parts)
     if (t->first == 0)
         memset(t->scratch + mine.begin * s->u_stride, 0, (mine.end - mine.begin) * s->u_stride * sizeof(float));
     s->loops->correlate(t->scratch, s->u_stride, v, s->in_stride, z, s->out_stride, t->n, s->c, s->k, mine.begin,
-                        mine.end - mine.begin);
+                        mine.end - mine.begin, &(dt_wino_ahead){0});
 }
 
 static void finish_weights(void *task, int i, int parts)

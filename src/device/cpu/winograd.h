@@ -31,6 +31,15 @@ typedef struct dt_wino_map {
     size_t tiles_y, tiles_x; /* of one image */
 } dt_wino_map;
 
+/* Memory that comes next, to be asked for while products are computed: transforms alone would wait for it. */
+typedef struct dt_wino_ahead {
+    struct {
+        const char *from;
+        size_t bytes;
+        bool write; /* it will be written first */
+    } range[2];
+} dt_wino_ahead;
+
 typedef struct dt_wino_loops {
     size_t lanes;
     size_t rows; /* tiles in one register block: blocks of tiles are best a multiple */
@@ -47,10 +56,10 @@ typedef struct dt_wino_loops {
     void (*output)(float *y, const float *m, size_t stride, const dt_wino_map *map, size_t first, size_t n);
     /* m[xi] = v[xi] u[xi] for all xi: [n, in] [in, out] -> [n, out]. */
     void (*multiply)(float *m, size_t m_stride, const float *v, size_t v_stride, const float *u, size_t u_stride,
-                     size_t n, size_t in, size_t out, size_t panel);
+                     size_t n, size_t in, size_t out, size_t panel, const dt_wino_ahead *ahead);
     /* du[xi] += v[xi]' z[xi] for xi in first..first+count-1; du: [36][c][k], v: [n, c], z: [n, k]. */
     void (*correlate)(float *du, size_t du_stride, const float *v, size_t v_stride, const float *z, size_t z_stride,
-                      size_t n, size_t c, size_t k, size_t first, size_t count);
+                      size_t n, size_t c, size_t k, size_t first, size_t count, const dt_wino_ahead *ahead);
     /* dw [k][c][3][3] = G' (sum of `parts` du, `part_stride` floats apart, in order) G for input channels
      * first..first+n. */
     void (*weights_grad)(float *dw, const float *du, size_t du_stride, size_t parts, size_t part_stride, size_t k,
