@@ -74,7 +74,7 @@ static void convolve_tiles(void *task, int i, int parts)
 {
     const wino_task *t = task;
     const wino_state *s = t->s;
-    const dt_cpu_share mine = dt_cpu_share_of(s->n_tiles, s->loops->rows, i, parts);
+    const dt_cpu_share mine = dt_cpu_share_of(s->n_tiles, 1, i, parts);
     float *v = t->scratch + s->first_floats + (size_t)i * s->part_floats, *m = v + DT_WINO_GRID * s->in_stride;
     for (size_t at = mine.begin; at < mine.end; at += s->tiles) {
         const size_t n = mine.end - at < s->tiles ? mine.end - at : s->tiles;

@@ -23,7 +23,7 @@
 
 #include "base/base.h"
 
-enum { DT_WINO_GRID = 36, DT_WINO_TILE = 4, DT_WINO_MOST_CHANNELS = 2048 };
+enum { DT_WINO_GRID = 36, DT_WINO_TILE = 4, DT_WINO_MOST_CHANNELS = 1024 };
 
 /* The picture that tiles are cut from. h and w are multiples of 4. */
 typedef struct dt_wino_map {
