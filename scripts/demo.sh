@@ -15,8 +15,20 @@ fi
 duet=build/release/duet
 built=$((SECONDS - start))
 
-# OpenMP's threads wait for each other by spinning, for a long time by default; beside any other busy program that makes
-# training several times slower. Spinning for a few microseconds and then sleeping costs an idle machine next to nothing.
+# A step is hundreds of kernels, and its threads meet after each: beside another busy program, every meeting waits for that
+# program's turn to end, and two threads are slower than one. So the demo takes the cores that are idle now, the same
+# number for both runs. And it lets waiting threads sleep after some microseconds rather than spin through their turn.
+idle_cores() {
+    read -r _ u0 n0 s0 i0 w0 x0 y0 z0 _ </proc/stat
+    sleep 2
+    read -r _ u1 n1 s1 i1 w1 x1 y1 z1 _ </proc/stat
+    local idle=$((i1 + w1 - i0 - w0))
+    local all=$((idle + u1 + n1 + s1 + x1 + y1 + z1 - u0 - n0 - s0 - x0 - y0 - z0))
+    local cores=$(((idle * $(nproc) + all / 2) / (all > 0 ? all : 1))) # rounded
+    echo $((cores > 0 ? cores : 1))
+}
+threads=$(idle_cores)
+[ "$threads" -eq "$(nproc)" ] || echo "other programs are busy on this machine: training on $threads of $(nproc) cores"
 export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-20000}
 
 # A second demo starts from nothing, like the first.
@@ -26,7 +38,7 @@ for run in together alone; do
     [ $run = together ] || recipe=recipes/demo-alone.yaml
     echo
     echo "== duet train $recipe --out $out/$run"
-    "$duet" train $recipe --out "$out/$run"
+    "$duet" train $recipe --out "$out/$run" --set device.threads="$threads"
 done
 
 echo
