@@ -109,7 +109,8 @@ def main():
     entrants, log = contenders(a), []
     with open("/proc/cpuinfo") as f:
         model = next((line.split(":", 1)[1].strip() for line in f if line.startswith("model name")), "unknown CPU")
-    print(f"{model}, load before {os.getloadavg()[0]:.2f}")
+    load = os.getloadavg()[0]
+    print(f"{model}, load before {load:.2f}" + (": the machine is busy, so these figures compare little" if load > 0.5 else ""))
     for pair in a.pairs:
         print_pair(a, pair, *measure(a, pair, entrants, log))
     print('\n"duet is": how many times faster than that line, without adm. Load after: %.2f' % os.getloadavg()[0])
