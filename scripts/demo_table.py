@@ -49,7 +49,7 @@ flatters; "last" does not.""")
     for name, difference, noise in beyond:
         verb = "gained" if difference > 0 else "lost"
         print(f"The {name} {verb} {abs(difference):.1f} points by training together, more than the {noise:.1f} that the choice of test\n"
-              "pictures alone would explain. Not proof: runs of the demo that differed in rounding only were 4 points apart.")
+              "pictures alone would explain. Not proof: the same recipe and seed on other kernels or threads came out up to 6 points apart.")
     for name, difference, noise in within:
         print(f"For the {name} the difference of {difference:+.1f} is within the noise: up to {noise:.1f} points come from the choice of test\n"
               "pictures alone, and another seed moves it as well. It shows nothing either way.")
