@@ -124,7 +124,7 @@ static size_t elements_read(const dt_op *op, int input)
 double dt_op_bytes(const dt_op *op)
 {
     size_t n = 0;
-    if (op->kind == DT_OP_SGD) return 0; /* its blocks are not in its shapes; src/program counts them */
+    if (op->kind == DT_OP_UPDATE) return 0; /* its blocks are not in its shapes; src/program counts them */
     for (int i = 0; i < op->n_in; i++) n += elements_read(op, i);
     for (int i = 0; i < op->n_out; i++) n += dt_shape_count(op->out[i]);
     if (op->kind == DT_OP_BN_TRACK) n += dt_shape_count(op->in[1]) + dt_shape_count(op->in[2]); /* written in place */

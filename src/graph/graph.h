@@ -108,9 +108,9 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     /* softmax over the places of an image: [n,1,h,w], of a.real * x */                                                \
     X(PLACE_SOFTMAX, "place_softmax", 1, 1, 1)                                                                         \
     X(PLACE_SOFTMAX_GRAD, "place_softmax_grad", 2, 2, 1) /* dy, y */                                                   \
-    /* one network's update; see dt_optimise */                                                                        \
-    X(SGD, "sgd", 0, 1, 1)             /* [token of what must come first]; works on the network's flat blocks; output [1,1,1,1]: 0, or 1 \
-                                          when a gradient was not finite; a.sgd */
+    /* one network's update; see dt_update */                                                                           \
+    X(UPDATE, "update", 0, 1, 1)       /* [token of what must come first]; works on the network's flat blocks; output [1,1,1,1]: 0, or 1 \
+                                          when a gradient was not finite; a.update */
 
 typedef enum dt_kind {
 #define X(kind, name, least, most, outputs) DT_OP_##kind,
@@ -140,7 +140,7 @@ typedef union dt_attributes {
     struct { double scale, shift; } affine;
     struct { double low, high; } clamp;
     struct { unsigned axes; double scale; } reduce;
-    struct { int network; } sgd;
+    struct { int network; } update;
     double real;
     int64_t integer;
 } dt_attributes;
@@ -272,7 +272,7 @@ void dt_differentiate(dt_graph *g, dt_node loss, const dt_node *wrt, size_t n, d
 void dt_graph_track(dt_graph *g, int network, const bool *track, int n_variants);
 
 /* Rewrites the graph into fewer, larger operations; results are the same up to rounding. `keep` are nodes whose values
- * somebody reads after a run; they and what they need survive; keep[i] is updated when a kept node was merged into another. Nodes with effects (BN_TRACK, SGD) and gradients
+ * somebody reads after a run; they and what they need survive; keep[i] is updated when a kept node was merged into another. Nodes with effects (BN_TRACK, UPDATE) and gradients
  * of parameters always survive. `enable` false: only removes what nobody needs, merges nothing. */
 void dt_fuse(dt_graph *g, dt_node *keep, size_t n_keep, bool enable);
 

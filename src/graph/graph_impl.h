@@ -21,6 +21,6 @@ size_t dt_conv_out(size_t in, size_t kernel, size_t stride, size_t pad, size_t d
 
 /* How many outputs a kind may have, and its effect. */
 int dt_kind_outputs(dt_kind kind);
-bool dt_kind_has_effect(dt_kind kind); /* BN_TRACK, SGD: kept though nobody reads them */
+bool dt_kind_has_effect(dt_kind kind); /* BN_TRACK, UPDATE: kept though nobody reads them */
 
 #endif

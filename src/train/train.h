@@ -110,7 +110,7 @@ typedef struct dt_session {
     dt_node image[DT_MAX_NETWORKS]; /* input of each network; the same node when views are shared */
     int n_views;
     size_t image_count;       /* floats of one picture */
-    /* SGD tokens, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
+    /* Tokens of the updates, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
     dt_node finite[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
     dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called */
 } dt_session;
