@@ -38,7 +38,8 @@ static int draw_all(void **state)
     plain_labels = plain_masks + (size_t)PLAIN_IMAGES * PLAIN_PLACES;
     for (size_t i = 0; i < PLAIN_IMAGES; i++) {
         int32_t label;
-        dt_shapes_plain_draw(DT_SHAPES_SEED, i, plain_pixels + i * PLAIN_PLACES * 3, &label, plain_masks + i * PLAIN_PLACES);
+        dt_shapes_plain_draw(DT_SHAPES_SEED, i, plain_pixels + i * PLAIN_PLACES * 3, &label,
+                             plain_masks + i * PLAIN_PLACES);
         plain_labels[i] = (uint8_t)label;
     }
     return 0;
@@ -177,7 +178,8 @@ static void the_sources_hand_out_these_pictures(void **state)
     assert_non_null(s->facts.colours);
     for (size_t i = 0; i < IMAGES; i += 97) {
         dt_record r = {.pixels = got, .mask = m, .pixel_labels = l};
-        assert_int_equal(s->read(s, i < TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, i < TRAIN ? i : i - TRAIN, &r, &err), DUET_OK);
+        assert_int_equal(s->read(s, i < TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, i < TRAIN ? i : i - TRAIN, &r, &err),
+                         DUET_OK);
         assert_int_equal(r.height, SIDE);
         assert_memory_equal(got, pixels + i * PLACES * 3, sizeof got);
         assert_memory_equal(m, masks + i * PLACES, PLACES);
