@@ -184,7 +184,7 @@ static void agrees_with_reference(void **state)
 
 /* ---- beside the list ----------------------------------------------------------------------------------------- */
 
-/* Every operation that runs is in the list, or tested below. */
+/* Every operation that runs is in the list; updates have a test of their own, test_optimise. */
 static void list_covers_every_operation(void **state)
 {
     (void)state;
@@ -194,82 +194,6 @@ static void list_covers_every_operation(void **state)
     for (size_t i = 0; op_case_get(i, &k); i++) covered[k.op.kind] = true;
     for (int kind = 0; kind < DT_OP_COUNT; kind++)
         if (!covered[kind]) fail_msg("no case for %s", dt_kind_name((dt_kind)kind));
-}
-
-enum { SGD_MOST = 67, SGD_ALL = SGD_MOST + 8 };
-
-/* w, v and g with eight canaries behind n elements. */
-static void fill_sgd(float w[SGD_ALL], float v[SGD_ALL], float g[SGD_ALL], size_t n)
-{
-    dt_rng r = dt_rng_make(n, DT_PURPOSE_TEST, 1, 0);
-    for (size_t i = 0; i < SGD_ALL; i++) {
-        w[i] = 8 * dt_rng_uniform(&r) - 4;
-        v[i] = 8 * dt_rng_uniform(&r) - 4;
-        g[i] = 8 * dt_rng_uniform(&r) - 4;
-    }
-}
-
-static float run_update(dt_device *d, const dt_update *p)
-{
-    const dt_op op = {.kind = DT_OP_UPDATE, .n_out = 1, .out = {{1, 1, 1, 1}}};
-    dt_kernel k = {0};
-    duet_error err = {0};
-    float flag = NAN;
-    if (d->api->kernel(d, &op, &k, &err)) fail_msg("%s", err.message);
-    void *scratch = dt_alloc(k.scratch_bytes + 1, 1);
-    void *in[1];
-    memcpy(in, &(const dt_update *){p}, sizeof in[0]);
-    assert_int_equal(k.run(k.state, in, (void *[]){&flag}, scratch), 0);
-    dt_free(scratch);
-    if (k.release) k.release(k.state);
-    return flag;
-}
-
-static void check_sgd(size_t which, size_t n, bool nesterov)
-{
-    _Alignas(DT_ALIGN) float w[2][SGD_ALL], v[2][SGD_ALL], g[SGD_ALL];
-    for (int i = 0; i < 2; i++) {
-        fill_sgd(w[i], v[i], g, n);
-        const dt_update p = {.weight = w[i],
-                          .momentum = v[i],
-                          .gradient = g,
-                          .n = n,
-                          .lr = 0.1,
-                          .rule = {.momentum = 0.9, .weight_decay = 5e-4, .nesterov = nesterov}};
-        assert_float_equal(run_update(i ? devices[which] : oracle, &p), 0, 0);
-    }
-    for (size_t i = 0; i < SGD_ALL; i++) { /* |v| < 8, |lr * step| < 2: an ulp is below 4 eps; past n, no change */
-        const float tolerance = i < n ? 16 * FLT_EPSILON : 0;
-        if (!(fabsf(w[0][i] - w[1][i]) <= tolerance && fabsf(v[0][i] - v[1][i]) <= tolerance))
-            fail_msg("%s: n %zu, nesterov %d, element %zu: w %.9g / %.9g, v %.9g / %.9g", titles[which], n, nesterov, i,
-                     (double)w[0][i], (double)w[1][i], (double)v[0][i], (double)v[1][i]);
-    }
-}
-
-static void sgd_agrees_with_reference_at_every_tail_length(void **state)
-{
-    (void)state;
-    for (size_t d = 0; d < n_devices; d++)
-        for (size_t n = 0; n <= SGD_MOST; n++) {
-            check_sgd(d, n, false);
-            check_sgd(d, n, true);
-        }
-}
-
-static void sgd_reports_a_gradient_that_is_not_finite(void **state)
-{
-    (void)state;
-    const float bad[] = {NAN, INFINITY, -INFINITY};
-    for (size_t d = 0; d < n_devices; d++)
-        for (size_t n = 1; n <= SGD_MOST; n += 3)
-            for (size_t at = 0; at < n; at += 5) {
-                _Alignas(DT_ALIGN) float w[SGD_ALL], v[SGD_ALL], g[SGD_ALL];
-                fill_sgd(w, v, g, n);
-                g[at] = bad[at % 3];
-                const dt_update p = {.weight = w, .momentum = v, .gradient = g, .n = n, .lr = 0.1, .rule.momentum = 0.9};
-                const float flag = run_update(devices[d], &p);
-                if (flag != 1) fail_msg("%s: n %zu, bad element %zu: flag %g", titles[d], n, at, (double)flag);
-            }
 }
 
 /* A not-a-number must reach the loss, where it stops the run: ReLU and clamp may not hide it. */
@@ -324,8 +248,6 @@ int main(int n_arguments, char **arguments)
         GROUP("classify"),
         GROUP("places"),
         GROUP("dense"),
-        cmocka_unit_test(sgd_agrees_with_reference_at_every_tail_length),
-        cmocka_unit_test(sgd_reports_a_gradient_that_is_not_finite),
         cmocka_unit_test(not_a_number_passes_through),
     };
     return cmocka_run_group_tests(tests, open_devices, close_devices);

@@ -380,6 +380,30 @@ static void sgd_makes_pytorchs_steps(void **state)
     assert_true(flag == 1);
 }
 
+static void adam_makes_pytorchs_steps(void **state)
+{
+    (void)state;
+    double w[1] = {2}, v[1] = {0}, s[1] = {0}, e[1] = {2}, g[1] = {3}, flag;
+    dt_update p = {.weight = w, .momentum = v, .second = s, .average = e, .gradient = g, .n = 1, .lr = 0.5,
+                   .rule = {.optimiser = DT_ADAM, .beta1 = 0.5, .beta2 = 0.75, .eps = 1, .ema = 0.15}};
+    const dt_op op = {.kind = DT_OP_UPDATE, .out = {{1, 1, 1, 1}}};
+    run(op, IN(&p), OUT(&flag)); /* v 1.5, s 2.25, corrected 3 and 9: w = 2 - 0.5 * 3 / (3 + 1) */
+    CHECK(v, 1.5);
+    CHECK(s, 2.25);
+    CHECK(w, 1.625);
+    CHECK(e, 0.1 * 2 + 0.9 * 1.625); /* 1/10 is below 0.15 */
+    p.rule.optimiser = DT_ADAMW;
+    p.rule.weight_decay = 0.25;
+    p.rule.clip_norm = 2;
+    run(op, IN(&p), OUT(&flag)); /* g 2: v 1.75, s 2.6875, corrected by 0.75 and 0.4375; w first times 0.875 */
+    const double after = 1.625 * 0.875 - 0.5 * (1.75 / 0.75) / (sqrt(2.6875 / 0.4375) + 1);
+    if (!(fabs(w[0] - after) <= 1e-6)) fail_msg("got %.15g, want %.15g", w[0], after); /* 1e-6 is in the clipping */
+    assert_true(p.norm == 3);
+    assert_int_equal(p.updates, 2);
+    CHECK(e, 0.15 * (0.1 * 2 + 0.9 * 1.625) + 0.85 * w[0]); /* 2/11 is above */
+    assert_true(flag == 0);
+}
+
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
 static void an_unknown_device_is_answered_with_the_names(void **state)
@@ -459,6 +483,7 @@ int main(void)
         cmocka_unit_test(place_softmax_is_over_the_places_of_one_image),
         cmocka_unit_test(broadcasting_follows_the_logical_axes),
         cmocka_unit_test(sgd_makes_pytorchs_steps),
+        cmocka_unit_test(adam_makes_pytorchs_steps),
         cmocka_unit_test(an_unknown_device_is_answered_with_the_names),
         cmocka_unit_test(what_does_not_run_has_no_kernel),
         cmocka_unit_test(a_kernel_without_memory_is_an_error),

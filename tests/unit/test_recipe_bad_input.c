@@ -126,6 +126,17 @@ static const row rows[] = {
     {"a_milestone_after_the_end", GOOD "train: {epochs: 100, schedule: {milestones: [50, 150]}}\n", "r.yaml:6:50: train.schedule.milestones: ", {"found 150", "100 epochs"}, NULL},
     {"milestones_out_of_order", GOOD "train: {schedule: {milestones: [50, 40]}}\n", "r.yaml:6:37: train.schedule.milestones: ", {"found 40 after 50", "ascending"}, NULL},
     {"a_warm_up_of_onecycle", GOOD "train: {schedule: {name: onecycle, warmup_epochs: 3}}\n", "r.yaml:6:51: train.schedule.warmup_epochs: ", {"onecycle"}, NULL},
+    {"momentum_with_adam", GOOD "train: {optimizer: adam, momentum: 0.9}\n", "r.yaml:6:36: train.momentum: ", {"found 0.9 with train.optimizer adam", "beta1", "leave it out"}, NULL},
+    {"nesterov_with_adamw", GOOD "train: {optimizer: adamw, nesterov: true}\n", "r.yaml:6:37: train.nesterov: ", {"found true with train.optimizer adamw", "sgd", "leave it out"}, NULL},
+    {"beta_with_sgd", GOOD "train: {beta2: 0.99}\n", "r.yaml:6:16: train.beta2: ", {"found 0.99 with train.optimizer sgd", "adam and adamw", "0.999"}, NULL},
+    {"eps_with_sgd", GOOD "train: {eps: 0.1}\n", "r.yaml:6:14: train.eps: ", {"found 0.1", "adam and adamw"}, NULL},
+    {"an_unknown_optimizer", GOOD "train: {optimizer: adamax}\n", "r.yaml:6:20: train.optimizer: ", {"found adamax", "sgd, adam, adamw", "did you mean adam"}, NULL},
+    {"a_beta_of_one", GOOD "train: {optimizer: adam, beta1: 1}\n", "r.yaml:6:33: train.beta1: ", {"found 1", "0.99999"}, NULL},
+    {"an_eps_of_zero", GOOD "train: {optimizer: adam, eps: 0}\n", "r.yaml:6:31: train.eps: ", {"found 0", "1e-16"}, NULL},
+    {"a_negative_norm", GOOD "train: {clip_norm: -1}\n", "r.yaml:6:20: train.clip_norm: ", {"found -1", "from 0"}, NULL},
+    {"an_average_that_never_moves", GOOD "train: {ema: 1}\n", "r.yaml:6:14: train.ema: ", {"found 1", "0.999999"}, NULL},
+    {"steps_with_milestones_left_out", GOOD "train: {steps: 500}\n", "r.yaml:6:16: train.steps: ", {"found 500", "milestones", "poly"}, NULL},
+    {"a_power_of_zero", GOOD "train: {schedule: {name: poly, power: 0}}\n", "r.yaml:6:39: train.schedule.power: ", {"found 0", "from 0.01"}, NULL},
 
     /* ---- --set ---- */
     {"set_without_a_value", GOOD, "--set: ", {"found train.lr", "key.path=value"}, "train.lr"},

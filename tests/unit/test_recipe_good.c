@@ -1,4 +1,5 @@
 /* A good recipe: defaults, every type read exactly, overrides, and text that comes back as it was written. */
+#include "device/device.h"
 #include "recipe/recipe.h"
 
 #include <locale.h>
@@ -105,6 +106,45 @@ static void milestones_follow_the_number_of_epochs_unless_given(void **state)
     r = parse_set(GOOD, "train.schedule.milestones=[]");
     assert_int_equal(r->train.schedule.milestones.n, 0);
     dt_recipe_destroy(r);
+}
+
+static void optimizers_start_from_pytorchs_defaults_unless_given(void **state)
+{
+    (void)state;
+    dt_recipe *r = parse_plain(GOOD);
+    assert_int_equal(r->train.optimizer, DT_SGD);
+    assert_real(r->train.clip_norm, 0);
+    assert_real(r->train.ema, 0);
+    assert_int_equal(r->train.steps, 0);
+    dt_recipe_destroy(r);
+    r = parse_plain(GOOD "train: {optimizer: adam}\n");
+    assert_int_equal(r->train.optimizer, DT_ADAM);
+    assert_real(r->train.lr, 0.001);
+    assert_real(r->train.beta1, 0.9);
+    assert_real(r->train.beta2, 0.999);
+    assert_real(r->train.eps, 1e-8);
+    assert_real(r->train.weight_decay, 0);
+    assert_real(r->train.momentum, 0);
+    dt_recipe_destroy(r);
+    r = parse_set(GOOD "train: {lr: 0.01, weight_decay: 0.02}\n", "train.optimizer=adamw");
+    assert_int_equal(r->train.optimizer, DT_ADAMW);
+    assert_real(r->train.lr, 0.01);
+    assert_real(r->train.weight_decay, 0.02);
+    dt_recipe_destroy(r);
+    r = parse_plain(GOOD "train: {optimizer: adamw}\n");
+    assert_real(r->train.weight_decay, 0.01);
+    dt_recipe_destroy(r);
+}
+
+static void a_number_of_steps_takes_schedules_without_epochs(void **state)
+{
+    (void)state;
+    dt_recipe *r = parse_plain(GOOD "train: {steps: 40000, schedule: {name: poly}}\n");
+    assert_int_equal(r->train.steps, 40000);
+    assert_int_equal(r->train.schedule.name, DT_SCHEDULE_POLY);
+    assert_real(r->train.schedule.power, 0.9);
+    dt_recipe_destroy(r);
+    dt_recipe_destroy(parse_plain(GOOD "train: {steps: 40000, epochs: 3, schedule: {milestones: [50, 80]}}\n"));
 }
 
 static void views_follow_the_method_unless_given(void **state)
@@ -275,6 +315,9 @@ static void written_text_reads_back_to_itself(void **state)
         "train.schedule={name: cosine, warmup_epochs: 2.5}",
         "data.augment=none",
         "data.shuffle=false",
+        "train.optimizer=adam",
+        "train={optimizer: adamw, clip_norm: 1, ema: 0.9999, beta2: 0.99}",
+        "train={steps: 1000, schedule: {name: poly, power: 1}}",
     };
     for (size_t i = 0; i < DT_COUNT(sets); i++) {
         dt_recipe *r = parse_set(GOOD, sets[i]);
@@ -323,6 +366,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_published_recipe),
         cmocka_unit_test(milestones_follow_the_number_of_epochs_unless_given),
+        cmocka_unit_test(optimizers_start_from_pytorchs_defaults_unless_given),
+        cmocka_unit_test(a_number_of_steps_takes_schedules_without_epochs),
         cmocka_unit_test(views_follow_the_method_unless_given),
         cmocka_unit_test(numbers_are_read_exactly),
         cmocka_unit_test(the_locale_does_not_decide_what_a_point_is),

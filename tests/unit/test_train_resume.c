@@ -85,6 +85,29 @@ static void every_method_resumes_to_the_same_files(void **state)
     }
 }
 
+/* Second moments, averages and their counts; 19 steps end in the middle of the third epoch. SwitOKD's teacher does not take
+ * every step, so the counts differ. */
+static void adam_clipping_averages_and_a_number_of_steps_resume_to_the_same_files(void **state)
+{
+    (void)state;
+    const char *const all[] = {"train.optimizer=adam", "train.lr=0.003",           "train.clip_norm=1", "train.ema=0.9",
+                               "train.steps=19",       "train.schedule.name=poly", "method={name: switokd}", NULL};
+    duet_error err;
+    dt_run_result result;
+    if (fixture_train(&files, &(fixture_run){.out = "adam", .overrides = all}, &result, &err)) fail_msg("%s", err.message);
+    assert_true(result.finished);
+    assert_int_equal(result.steps_done, 19);
+    assert_int_equal(result.epochs_done, 3);
+    fixture_train_ok(&files, &(fixture_run){.out = "adamcut", .overrides = all, .max_steps = 6});
+    const int status = fixture_child(&files, "adamcut", true, 13, all);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    fixture_train_ok(&files, &(fixture_run){.out = "adamcut", .overrides = all, .resume = true, .max_steps = 18});
+    fixture_train_ok(&files, &(fixture_run){.out = "adamcut", .overrides = all, .resume = true});
+    fixture_same_runs(&files, "adam", "adamcut");
+    fixture_same_bytes(&files, "adam", "adamcut", "teacher.ema.safetensors");
+    fixture_same_bytes(&files, "adam", "adamcut", "student.ema.safetensors");
+}
+
 /* ---- stopping on request ----------------------------------------------------------------------------------------- */
 
 static void stop_at_step_five(void *user, const dt_progress *p)
@@ -199,6 +222,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_run_stopped_killed_and_resumed_within_epochs_ends_the_same),
         cmocka_unit_test(killed_before_the_first_checkpoint_a_run_starts_again),
         cmocka_unit_test(every_method_resumes_to_the_same_files),
+        cmocka_unit_test(adam_clipping_averages_and_a_number_of_steps_resume_to_the_same_files),
         cmocka_unit_test(a_request_stops_with_a_checkpoint_after_the_step),
         cmocka_unit_test(a_folder_with_a_run_is_refused_without_resume),
         cmocka_unit_test(a_finished_run_says_so_and_returns_its_results),

@@ -84,6 +84,30 @@ static void cosine_starts_its_fall_after_the_warm_up(void **state)
     for (int step = 10; step < 30; step++) expect(&r, step, 0.05 * 0.5 * (1 + cos(pi * (step - 10) / 20.0)));
 }
 
+static void poly_falls_to_zero_in_every_step(void **state)
+{
+    (void)state;
+    dt_recipe r = recipe(DT_SCHEDULE_POLY, 6, 0);
+    r.train.schedule.power = 0.9;
+    for (int step = 0; step <= 30; step++) expect(&r, step, 0.05 * pow(1 - step / 30.0, 0.9));
+    r.train.schedule.warmup_epochs = 1;
+    expect(&r, 2, 0.6 * 0.05 * pow(1 - 2 / 30.0, 0.9)); /* the third of five steps of the warm-up */
+}
+
+static void steps_take_the_place_of_epochs(void **state)
+{
+    (void)state;
+    dt_recipe poly = recipe(DT_SCHEDULE_POLY, 6, 0), cosine = recipe(DT_SCHEDULE_COSINE, 6, 0);
+    poly.train.steps = cosine.train.steps = 17; /* three epochs of 5, and 2 steps */
+    poly.train.schedule.power = 1;
+    assert_int_equal(dt_total_steps(&poly, STEPS), 17);
+    for (int step = 0; step <= 17; step++) expect(&poly, step, 0.05 * (1 - step / 17.0));
+    expect(&cosine, 0, 0.05);
+    expect(&cosine, 17, 0);
+    poly.train.steps = 0;
+    assert_int_equal(dt_total_steps(&poly, STEPS), 30);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -92,6 +116,8 @@ int main(void)
         cmocka_unit_test(one_cycle_rises_and_falls_as_torch),
         cmocka_unit_test(warm_up_is_linear_and_its_first_step_moves),
         cmocka_unit_test(cosine_starts_its_fall_after_the_warm_up),
+        cmocka_unit_test(poly_falls_to_zero_in_every_step),
+        cmocka_unit_test(steps_take_the_place_of_epochs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
