@@ -25,7 +25,7 @@ struct duet_data {
 duet_status dt_api_give_text(dt_text *t, char **out, duet_error *err);
 
 dt_log_sink dt_api_log(const duet_log *log); /* log may be NULL */
-duet_measures dt_api_measures(dt_measures m);
+duet_measures dt_api_measures(const dt_task *task, const dt_measures *m);
 
 /* A source that reads from another but has other normalisation. A value: it lives where the caller puts it, and must not be
  * closed. */

@@ -36,7 +36,7 @@ duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error 
 /* ---- weights ------------------------------------------------------------------------------------------------ */
 
 struct duet_network {
-    dt_classifier *inner;
+    dt_trained *inner;
     float *pictures; /* [batch, image, image, 3] normalised */
     float table[3][256]; /* what each byte of each channel becomes */
 };
@@ -55,7 +55,7 @@ duet_status duet_network_open(const char *weights, const duet_network_options *o
     const duet_network_options o = options ? *options : (duet_network_options){0};
     duet_network *network = dt_alloc(1, sizeof *network);
     if (!network) return dt_fail(err, DUET_MEMORY, "%s: not enough memory", weights);
-    duet_status st = dt_classifier_open(weights, o.model, o.classes, o.device ? o.device : "cpu", o.threads, o.batch ? o.batch : BATCH,
+    duet_status st = dt_trained_open(weights, o.model, o.classes, o.device ? o.device : "cpu", o.threads, o.batch ? o.batch : BATCH,
                                         &network->inner, err);
     if (!st) {
         const dt_inference *i = &network->inner->network;
@@ -74,14 +74,14 @@ duet_status duet_network_open(const char *weights, const duet_network_options *o
 void duet_network_close(duet_network *network)
 {
     if (!network) return;
-    dt_classifier_close(network->inner);
+    dt_trained_close(network->inner);
     dt_free(network->pictures);
     dt_free(network);
 }
 
 void duet_network_describe(const duet_network *network, duet_network_info *out)
 {
-    const dt_classifier *c = network->inner;
+    const dt_trained *c = network->inner;
     *out = (duet_network_info){.model = c->model->name, .data = c->data, .classes = c->classes, .image = c->model->image,
                                .epoch = c->epoch, .normalised = c->normalised, .std = {1, 1, 1}};
     if (!c->normalised) return;
@@ -94,7 +94,7 @@ duet_status duet_network_logits(duet_network *network, const float *pictures, si
     dt_inference *i = &network->inner->network;
     for (size_t done = 0; done < n;) {
         const size_t now = n - done < i->batch ? n - done : i->batch;
-        DT_TRY(dt_inference_run(i, pictures + done * i->image_count, now, logits + done * i->classes, err));
+        DT_TRY(dt_inference_run(i, pictures + done * i->image_count, NULL, now, logits + done * i->output_count, err));
         done += now;
     }
     return DUET_OK;
@@ -128,7 +128,7 @@ duet_status duet_network_classify(duet_network *network, const uint8_t *pixels, 
 
 static duet_status check_fit(const duet_network *network, const dt_data_facts *f, size_t images, duet_error *err)
 {
-    const dt_classifier *c = network->inner;
+    const dt_trained *c = network->inner;
     if (f->classes != c->classes)
         return dt_fail(err, DUET_SHAPE, "%s knows %zu classes%s%s, %s has %zu; measure it on the data it was trained on", c->model->name,
                        c->classes, *c->data ? " of " : "", c->data, f->name, f->classes);
@@ -142,7 +142,7 @@ static duet_status check_fit(const duet_network *network, const dt_data_facts *f
 duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, float *logits, duet_measures *out,
                                   duet_error *err)
 {
-    dt_classifier *c = network->inner;
+    dt_trained *c = network->inner;
     const dt_data_facts *f = &data->source->facts;
     const size_t images = split == DUET_SPLIT_TRAIN ? f->train_images : f->test_images;
     DT_TRY(check_fit(network, f, images, err));
@@ -152,10 +152,12 @@ duet_status duet_network_evaluate(duet_network *network, const duet_data *data, 
     const dt_loader_spec spec = {.source = &source.base, .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST,
                                  .n_indices = images, .batch = c->network.batch, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 1};
     dt_loader *loader;
-    dt_evaluation evaluation;
+    dt_evaluation evaluation = {0};
+    const dt_task *task = dt_task_find(dt_model_task(c->model), err);
+    const dt_subjects of = {.networks = &c->network, .n = 1, .task = task};
     DT_TRY(dt_loader_create(&spec, &loader, err));
-    duet_status st = dt_evaluate(&c->network, 1, loader, logits ? &logits : NULL, NULL, NULL, &evaluation, err);
+    duet_status st = dt_evaluate(&of, loader, logits ? &logits : NULL, NULL, NULL, &evaluation, err);
     dt_loader_destroy(loader);
-    if (!st) *out = dt_api_measures(evaluation.measures[0]);
+    if (!st) *out = dt_api_measures(task, &evaluation.measures[0]);
     return st;
 }

@@ -43,7 +43,7 @@ void dt_part_classifier(dt_graph *g, dt_built *b, dt_node features, size_t class
     dt_part_tap(b, "features", features);
     b->features = features;
     b->pooled = dt_global_average(g, features);
-    b->logits = dt_linear(g, b->pooled, "fc", classes, init);
+    b->output = dt_linear(g, b->pooled, "fc", classes, init);
     b->head_weight = dt_find_parameter(g, g->network, "fc.weight");
     b->head_bias = dt_find_parameter(g, g->network, "fc.bias");
 }

@@ -316,6 +316,11 @@ static dt_go shall_go_on(const dt_run *run)
     return o->max_steps > 0 && run->state.step >= o->max_steps ? STOP_AT_MAX_STEPS : GO_ON;
 }
 
+static dt_subjects subjects_of(const dt_run *run)
+{
+    return (dt_subjects){run->session->eval, run->session->peers.n, run->recipe->task, &run->recipe->task_config};
+}
+
 /* What a method wants to know of the held-out images, once per epoch, before its first step (KDCL general). */
 static duet_status refresh_method(dt_run *run, duet_error *err)
 {
@@ -324,8 +329,8 @@ static duet_status refresh_method(dt_run *run, duet_error *err)
     const float *logits[DT_MAX_NETWORKS];
     if (s->losses.epoch_input == DT_NONE) return DUET_OK;
     if (!m->refresh || !run->n_held) DT_BUG("%s has a per-epoch input but no way to fill it", m->name);
-    DT_TRY(dt_evaluate(run->session->eval, s->peers.n, run->validation, run->held_logits, run->held_labels,
-                       run->options->stop, &run->evaluations[1], err));
+    const dt_subjects of = subjects_of(run);
+    DT_TRY(dt_evaluate(&of, run->validation, run->held_logits, run->held_labels, run->options->stop, &run->evaluations[1], err));
     for (int i = 0; i < s->peers.n; i++) logits[i] = run->held_logits[i];
     return m->refresh(logits, run->held_labels, run->n_held, run->facts.classes, s->peers.n, run->recipe->method_config,
                       run->state.epoch_values, err);
@@ -361,13 +366,11 @@ static duet_status evaluate(dt_run *run, bool *done, duet_error *err)
     const dt_recipe *r = run->recipe;
     const int64_t epoch = run->state.epoch + 1;
     const double began = dt_now_s();
-    dt_session *s = run->session;
+    const dt_subjects of = subjects_of(run);
     *done = false;
     if (epoch % r->train.evaluate_every != 0 && epoch != r->train.epochs) return DUET_OK;
-    DT_TRY(dt_evaluate(s->eval, s->peers.n, run->test, NULL, NULL, run->options->stop, &run->evaluations[0], err));
-    if (run->n_held)
-        DT_TRY(dt_evaluate(s->eval, s->peers.n, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1],
-                           err));
+    DT_TRY(dt_evaluate(&of, run->test, NULL, NULL, run->options->stop, &run->evaluations[0], err));
+    if (run->n_held) DT_TRY(dt_evaluate(&of, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1], err));
     run->eval_s = dt_now_s() - began;
     *done = true;
     return DUET_OK;
@@ -376,14 +379,16 @@ static duet_status evaluate(dt_run *run, bool *done, duet_error *err)
 static duet_status keep_results(dt_run *run, duet_error *err)
 {
     const dt_evaluation *test = &run->evaluations[0], *chosen_by = &run->evaluations[run->n_held ? 1 : 0];
+    const dt_metric *metric = &run->recipe->task->scoring->metrics[0];
     const int64_t epoch = run->state.epoch + 1;
     for (int i = 0; i < run->session->peers.n; i++) {
         dt_network_result *r = &run->state.results[i];
         r->last = test->measures[i];
-        if (r->best_epoch && chosen_by->measures[i].top1 <= run->state.best_score[i]) continue;
+        const double score = chosen_by->measures[i].value[0], before = run->state.best_score[i];
+        if (r->best_epoch && !(metric->rising ? score > before : score < before)) continue;
         r->best = test->measures[i];
         r->best_epoch = epoch;
-        run->state.best_score[i] = chosen_by->measures[i].top1;
+        run->state.best_score[i] = score;
         DT_TRY(save_network(run, i, ".best", epoch, err));
     }
     return DUET_OK;

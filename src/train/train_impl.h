@@ -46,7 +46,7 @@ typedef struct dt_run_state {
     int64_t step;           /* steps done in all */
     dt_tally tally;
     dt_network_result results[DT_MAX_NETWORKS];
-    double best_score[DT_MAX_NETWORKS]; /* top-1 that `best` was chosen by, on the set it was chosen by */
+    double best_score[DT_MAX_NETWORKS]; /* the task's first metric, by which `best` was chosen, on the set it was chosen by */
     double total_train_s;               /* of finished epochs */
     float epoch_values
         [DT_MAX_NETWORKS]; /* the method's per-epoch input (KDCL general), valid within the epoch under way */

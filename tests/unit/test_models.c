@@ -89,7 +89,10 @@ static dt_graph *build(const char *name)
     const dt_model *m = dt_model_find(name, NULL);
     dt_graph *g = dt_graph_create();
     dt_graph_set_network(g, 0, "net", true);
-    m->build(m, g, dt_input(g, "image", DT_REAL, (dt_shape){2, 3, 32, 32}), CLASSES);
+    dt_model_inputs in = DT_MODEL_INPUTS;
+    in.image = dt_input(g, "image", DT_REAL, (dt_shape){2, 3, 32, 32});
+    in.classes = CLASSES;
+    m->build(m, g, &in);
     duet_error err = {0};
     if (dt_graph_check(g, &err)) fail_msg("%s", err.message);
     return g;
