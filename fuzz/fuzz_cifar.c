@@ -19,9 +19,9 @@ static void read_all(const dt_source *s, dt_split split, size_t records)
     uint8_t *pixels = malloc(32 * 32 * 3); /* exactly, so that the address sanitizer sees a write past its end */
     require(pixels != NULL);
     for (size_t i = 0; i < records; i++) {
-        int32_t label = -1;
-        s->read(s, split, i, pixels, &label, NULL);
-        require(label >= 0 && (size_t)label < s->facts.classes);
+        dt_record r = {.pixels = pixels, .label = -1};
+        require(s->read(s, split, i, &r, NULL) == DUET_OK);
+        require(r.label >= 0 && (size_t)r.label < s->facts.classes);
     }
     free(pixels);
 }

@@ -11,7 +11,7 @@ import tempfile
 import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCES = ("scripts/shapes_sheet.c", "src/data/shapes.c", *("src/base/%s.c" % name for name in ("error", "memory", "random", "text")))
+SOURCES = ("scripts/shapes_sheet.c", "src/data/shapes.c", "src/data/shapes_draw.c", *("src/base/%s.c" % name for name in ("error", "memory", "random", "text")))
 
 
 def drawn():

@@ -50,11 +50,11 @@ duet_status duet_data_read(const duet_data *data, duet_split split, size_t index
                        split == DUET_SPLIT_TRAIN ? "training" : "test", index, images);
     uint8_t *unwanted = pixels ? NULL : dt_alloc(f->height * f->width, 3);
     if (!pixels && !unwanted) return dt_fail(err, DUET_MEMORY, "not enough memory for a picture");
-    int32_t ignored;
-    data->source->read(data->source, split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, index, pixels ? pixels : unwanted,
-                       label ? label : &ignored, f->masks ? mask : NULL);
+    dt_record record = {.pixels = pixels ? pixels : unwanted, .mask = f->masks ? mask : NULL};
+    duet_status st = data->source->read(data->source, split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, index, &record, err);
+    if (!st && label) *label = record.label;
     dt_free(unwanted);
-    return DUET_OK;
+    return st;
 }
 
 /* ---- the caller's own --------------------------------------------------------------------------------------- */
@@ -65,13 +65,18 @@ typedef struct own_source {
     dt_arena arena;
 } own_source;
 
-static void read_own(const dt_source *s, dt_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+static duet_status read_own(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err)
 {
     const own_source *own = (const own_source *)s;
-    own->given.read(own->given.user, split == DT_SPLIT_TRAIN ? DUET_SPLIT_TRAIN : DUET_SPLIT_TEST, index, pixels, label, mask);
-    if (*label < 0 || (size_t)*label >= s->facts.classes)
-        DT_BUG("the program's data set '%s' gave label %d for picture %zu; labels are 0 to %zu", s->facts.name, (int)*label, index,
+    (void)err;
+    out->height = s->facts.height;
+    out->width = s->facts.width;
+    own->given.read(own->given.user, split == DT_SPLIT_TRAIN ? DUET_SPLIT_TRAIN : DUET_SPLIT_TEST, index, out->pixels, &out->label,
+                    out->mask);
+    if (out->label < 0 || (size_t)out->label >= s->facts.classes)
+        DT_BUG("the program's data set '%s' gave label %d for picture %zu; labels are 0 to %zu", s->facts.name, (int)out->label, index,
                s->facts.classes - 1);
+    return DUET_OK;
 }
 
 static void close_own(dt_source *s)
@@ -144,15 +149,20 @@ duet_status duet_data_create(const duet_data_source *source, duet_data **out, du
 
 /* ---- another normalisation ---------------------------------------------------------------------------------- */
 
-static void read_inner(const dt_source *s, dt_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask)
+static duet_status read_inner(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err)
 {
     const dt_source *inner = ((const dt_renormalised *)s)->inner;
-    inner->read(inner, split, index, pixels, label, mask);
+    return inner->read(inner, split, index, out, err);
+}
+
+static void size_inner(const dt_source *s, dt_split split, size_t index, size_t *height, size_t *width)
+{
+    dt_source_size(((const dt_renormalised *)s)->inner, split, index, height, width);
 }
 
 void dt_api_renormalise(const dt_source *inner, const float mean[3], const float std[3], dt_renormalised *out)
 {
-    *out = (dt_renormalised){.base = {.facts = inner->facts, .read = read_inner}, .inner = inner};
+    *out = (dt_renormalised){.base = {.facts = inner->facts, .read = read_inner, .size = size_inner}, .inner = inner};
     memcpy(out->base.facts.mean, mean, sizeof out->base.facts.mean);
     memcpy(out->base.facts.std, std, sizeof out->base.facts.std);
 }

@@ -82,6 +82,9 @@ typedef enum dt_purpose {
     DT_PURPOSE_SHAPES = 4,  /* index: image number */
     DT_PURPOSE_SPLIT = 5,   /* which training images are held out */
     DT_PURPOSE_DROPOUT = 6,
+    DT_PURPOSE_TIMESTEP = 7,   /* epoch, index: place of the image in its data set */
+    DT_PURPOSE_NOISE = 8,      /* the same */
+    DT_PURPOSE_VALIDATION = 9, /* index: place of the image in the validation pass */
     DT_PURPOSE_TEST = 99
 } dt_purpose;
 

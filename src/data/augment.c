@@ -6,16 +6,16 @@
 
 enum { PAD = 4 }; /* pixels of zero bytes on every side before the crop, as every CIFAR recipe has it */
 
-/* One row of the result: pixels x0.. of `row` (w of them; those outside the row are zero). */
-static void copy_row(const uint8_t *row, ptrdiff_t x0, size_t w, size_t channels, uint8_t *out)
+/* One row of the result: pixels x0.. of `row` (w of them; those beyond the row are `outside`). */
+static void copy_row(const uint8_t *row, ptrdiff_t x0, size_t w, size_t channels, uint8_t outside, uint8_t *out)
 {
-    size_t skip = x0 < 0 ? (size_t)-x0 : 0; /* zero pixels on the left */
+    size_t skip = x0 < 0 ? (size_t)-x0 : 0; /* pixels beyond it on the left */
     size_t from = x0 > 0 ? (size_t)x0 : 0;  /* first pixel taken */
     size_t n = w > skip + from ? w - skip - from : 0;
     if (n == 0) skip = w;
-    memset(out, 0, skip * channels);
+    memset(out, outside, skip * channels);
     memcpy(out + skip * channels, row + from * channels, n * channels);
-    memset(out + (skip + n) * channels, 0, (w - skip - n) * channels);
+    memset(out + (skip + n) * channels, outside, (w - skip - n) * channels);
 }
 
 static void flip_row(uint8_t *row, size_t w, size_t channels)
@@ -28,8 +28,8 @@ static void flip_row(uint8_t *row, size_t w, size_t channels)
         }
 }
 
-void dt_augment_apply(dt_augment a, dt_rng rng, const uint8_t *pixels, size_t h, size_t w, size_t channels,
-                      uint8_t *out)
+static void apply(dt_augment a, dt_rng rng, const uint8_t *pixels, size_t h, size_t w, size_t channels,
+                  uint8_t outside, uint8_t *out)
 {
     ptrdiff_t dy = 0, dx = 0;
     bool flip = false;
@@ -42,10 +42,21 @@ void dt_augment_apply(dt_augment a, dt_rng rng, const uint8_t *pixels, size_t h,
     for (size_t y = 0; y < h; y++, out += w * channels) {
         ptrdiff_t from = (ptrdiff_t)y + dy;
         if (from < 0 || from >= (ptrdiff_t)h) {
-            memset(out, 0, w * channels);
+            memset(out, outside, w * channels);
             continue;
         }
-        copy_row(pixels + (size_t)from * w * channels, dx, w, channels, out);
+        copy_row(pixels + (size_t)from * w * channels, dx, w, channels, outside, out);
         if (flip) flip_row(out, w, channels);
     }
+}
+
+void dt_augment_apply(dt_augment a, dt_rng rng, const uint8_t *pixels, size_t h, size_t w, size_t channels,
+                      uint8_t *out)
+{
+    apply(a, rng, pixels, h, w, channels, 0, out);
+}
+
+void dt_augment_labels(dt_augment a, dt_rng rng, const uint8_t *labels, size_t h, size_t w, uint8_t *out)
+{
+    apply(a, rng, labels, h, w, 1, DT_IGNORED, out);
 }

@@ -57,21 +57,22 @@ static size_t record_bytes(const cifar_set *set)
     return set->label_bytes + 3 * PLANE;
 }
 
-static void read_record(const dt_source *source, dt_split split, size_t index, uint8_t *pixels, int32_t *label,
-                        uint8_t *mask)
+static duet_status read_record(const dt_source *source, dt_split split, size_t index, dt_record *out, duet_error *err)
 {
     const cifar *c = (const cifar *)source;
-    (void)mask; /* there are none */
+    (void)err; /* labels were checked when the set was opened; any byte is a pixel */
     const part *p = split == DT_SPLIT_TRAIN ? c->parts : &c->parts[c->set->n_files - 1];
     for (; index >= p->records; p++) index -= p->records;
     const uint8_t *record = p->bytes + index * record_bytes(c->set);
     const uint8_t *red = record + c->set->label_bytes, *green = red + PLANE, *blue = green + PLANE;
-    *label = record[c->set->label_bytes - 1];
+    out->label = record[c->set->label_bytes - 1];
+    out->height = out->width = SIDE;
     for (size_t i = 0; i < PLANE; i++) {
-        pixels[3 * i] = red[i];
-        pixels[3 * i + 1] = green[i];
-        pixels[3 * i + 2] = blue[i];
+        out->pixels[3 * i] = red[i];
+        out->pixels[3 * i + 1] = green[i];
+        out->pixels[3 * i + 2] = blue[i];
     }
+    return DUET_OK;
 }
 
 static void close_cifar(dt_source *source)

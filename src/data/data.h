@@ -1,6 +1,6 @@
 /* Pictures and labels. A source hands out single records; augmentation and the loader turn them into batches.
  *
- *     source (cifar10, cifar100, shapes, a caller's own) -> split (validation) -> loader: threads, ring of batches
+ *     source (cifar10, shapes, voc, a caller's own, ...) -> split (validation) -> loader: threads, ring of batches
  *
  * Bits depend on (seed, epoch, index) only, never on the number of workers. */
 #ifndef DT_DATA_H
@@ -8,13 +8,24 @@
 
 #include "base/base.h"
 
+/* What is known about a picture: its class, or the class of every pixel. */
+typedef enum dt_label_kind { DT_LABELS_CLASS, DT_LABELS_PIXELS } dt_label_kind;
+enum {
+    DT_IGNORED = 255,     /* the class of a pixel that has none, or that augmentation put there */
+    DT_PIXEL_CLASSES = 255 /* most classes of pixels: 0..254 */
+};
+
 typedef struct dt_data_facts {
     const char *name;
     size_t train_images, test_images, classes;
-    size_t height, width; /* channels are 3 */
+    size_t height, width; /* channels are 3. Where pictures differ in size: the greatest height and the greatest width */
+    bool mixed_sizes;     /* they do differ */
     bool masks;           /* records carry a foreground mask */
+    dt_label_kind labels;
     float mean[3], std[3];/* of pixels/255, for normalisation */
     const char *const *class_names; /* [classes], or NULL */
+    const uint8_t (*colours)[3];    /* [classes] RGB, how pixels of a class are shown; NULL: whoever shows them chooses */
+    const uint8_t *class_ids;       /* [classes] what a class is called in files for the data set's server; NULL: as here */
 } dt_data_facts;
 
 typedef enum dt_split { DT_SPLIT_TRAIN, DT_SPLIT_TEST } dt_split;
@@ -29,19 +40,34 @@ typedef struct dt_source_kind {
                         dt_source **out, duet_error *err);
     const void *data; /* of the kind */
 } dt_source_kind;
+/* What a record is read into. The caller's buffers have room for facts.height x facts.width pixels. */
+typedef struct dt_record {
+    uint8_t *pixels;       /* [height, width, 3] NHWC */
+    uint8_t *mask;         /* [height, width] 0/1, where facts.masks; NULL: not wanted */
+    uint8_t *pixel_labels; /* [height, width] 0..classes-1 or DT_IGNORED, where facts.labels is PIXELS; NULL: not wanted */
+    int32_t label;         /* where facts.labels is CLASS, else 0 */
+    size_t height, width;  /* the record's own, set by read; rows follow each other without gaps */
+} dt_record;
+
 struct dt_source {
     dt_data_facts facts;
-    /* Record `index` of a split: pixels [height, width, 3] bytes (NHWC), its label, and its mask [height, width]
-     * bytes 0/1 where facts.masks (mask may be NULL). Thread-safe. */
-    void (*read)(const dt_source *s, dt_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask);
+    /* Fills *out with record `index` of a split. Thread-safe. Sources that decode files may fail (DUET_IO, DUET_DATA,
+     * DUET_MEMORY), with the file's name in err; the buffers are then unspecified. */
+    duet_status (*read)(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err);
+    /* The size of a record, without decoding it. NULL: facts.height, facts.width, always. Thread-safe. */
+    void (*size)(const dt_source *s, dt_split split, size_t index, size_t *height, size_t *width);
     void (*close)(dt_source *s);
 };
+/* The size of a record, whether the source has a function for it or not. */
+void dt_source_size(const dt_source *s, dt_split split, size_t index, size_t *height, size_t *width);
 const dt_source_kind *dt_source_kind_at(size_t i); /* NULL past the end */
 /* By name; NULL, with the names there are and the nearest one in err, when there is none. */
 const dt_source_kind *dt_source_kind_find(const char *name, duet_error *err);
 duet_status dt_source_open(const char *name, const char *path, uint64_t seed, const dt_log_sink *log, dt_source **out,
                            duet_error *err);
 void dt_source_close(dt_source *s);
+
+/* ---- augmentation ---------------------------------------------------------------------------------------------- */
 
 typedef enum dt_augment { DT_AUGMENT_CROP_FLIP, DT_AUGMENT_FLIP, DT_AUGMENT_NONE } dt_augment;
 #define DT_AUGMENT_CHOICES "crop_flip|flip|none"
@@ -50,6 +76,48 @@ typedef enum dt_augment { DT_AUGMENT_CROP_FLIP, DT_AUGMENT_FLIP, DT_AUGMENT_NONE
  * pixels, out: [h, w, channels], not overlapping. */
 void dt_augment_apply(dt_augment a, dt_rng rng, const uint8_t *pixels, size_t h, size_t w, size_t channels,
                       uint8_t *out);
+/* The same for classes of pixels: the padding is DT_IGNORED. */
+void dt_augment_labels(dt_augment a, dt_rng rng, const uint8_t *labels, size_t h, size_t w, uint8_t *out);
+
+/* Cutting pictures of any size to one size. All zero: not used, pictures keep their own size.
+ *
+ * With `augment` crop_flip or flip: the picture is scaled by a random whole number of per cent in low, low + 10, ..,
+ * high (bilinear, pixel centres aligned, rounded to bytes; masks and classes: the nearest pixel), zeros are added to the
+ * right and below where it is then smaller than the crop (0 *after* normalisation; classes: DT_IGNORED), a place of the
+ * crop is drawn, and it is flipped with probability 1/2. Numbers are drawn in the order scale, row, column, flip.
+ * With `none`: not scaled, padded alike; no picture may be larger than the crop. */
+typedef struct dt_crop {
+    size_t height, width;      /* of the result; both or neither are 0 */
+    int scale_low, scale_high; /* per cent; 0, 0: 100, 100 */
+} dt_crop;
+
+/* ---- what networks see ----------------------------------------------------------------------------------------- */
+
+typedef enum dt_normalise { DT_NORMALISE_DATA, DT_NORMALISE_IMAGENET, DT_NORMALISE_CIRKD, DT_NORMALISE_SYMMETRIC } dt_normalise;
+#define DT_NORMALISE_CHOICES "data|imagenet|cirkd"
+/* A byte becomes (byte / unit - mean) / std of its channel. */
+typedef struct dt_normalisation {
+    float unit, mean[3], std[3]; /* mean and std in the order in which networks see the channels */
+    bool bgr;                    /* blue first */
+} dt_normalisation;
+/* data: the data set's constants; imagenet: torchvision's; cirkd: BGR minus (104.007, 116.669, 122.679), not divided;
+ * symmetric: byte / 127.5 - 1. */
+dt_normalisation dt_normalisation_of(dt_normalise n, const dt_data_facts *f);
+
+/* Noise for learning to denoise: the picture becomes x_t = signal[t] x_0 + noise[t] eps.
+ *
+ * eps is normal, drawn pixel by pixel and channel by channel (NHWC). dt_rng_normal computes in double and rounds to
+ * float: machines whose logarithm or cosine differ in the last bits of a double give the same floats but for one in
+ * hundreds of millions. */
+typedef struct dt_noising {
+    int T;                      /* times 0..T-1 */
+    const float *signal, *noise;/* [T]; borrowed */
+    bool fixed; /* false (training): record r gets t and eps by (seed, DT_PURPOSE_TIMESTEP and _NOISE, epoch, r).
+                 * true (validation): place k of the n in a pass gets t = floor(k T / n), eps by (seed,
+                 * DT_PURPOSE_VALIDATION, 0, k), whatever the epoch */
+} dt_noising;
+
+/* ---- the loader ------------------------------------------------------------------------------------------------ */
 
 typedef struct dt_loader_spec {
     const dt_source *source;
@@ -60,6 +128,9 @@ typedef struct dt_loader_spec {
     bool drop_last;   /* training: only whole batches */
     bool shuffle;
     dt_augment augment;
+    dt_crop crop;
+    const dt_normalisation *normalise; /* borrowed until dt_loader_create returns; NULL: DT_NORMALISE_DATA */
+    const dt_noising *noising;         /* borrowed as long as the loader; NULL: none */
     int views;        /* how many independently augmented copies of each image: 1 = shared */
     uint64_t seed;
     int workers;      /* >= 1 threads */
@@ -69,9 +140,13 @@ typedef struct dt_loader_spec {
 /* One batch, valid until it is given back. */
 typedef struct dt_batch {
     size_t n;               /* images in it (< batch only for the last of a pass without drop_last; the rest is zero) */
-    float *images[8];       /* [views] of [batch, height, width, 3], normalised */
+    size_t height, width;   /* of its images: the same in every batch, unless the source's sizes are mixed and not cropped */
+    float *images[8];       /* [views] of [batch, height, width, 3], normalised; with noising: x_t */
     int32_t *labels;        /* [batch] */
+    int32_t *pixel_labels;  /* [batch, height, width] augmented like the image, the rest DT_IGNORED; NULL without */
     float *mask;            /* [batch, height, width] 0/1 of view 0, augmented like it; NULL without masks */
+    float *noise;           /* [batch, height, width, 3]: eps; NULL without noising */
+    int32_t *time;          /* [batch]: t; NULL without noising */
     int64_t step;           /* position in the pass */
 } dt_batch;
 
@@ -81,27 +156,41 @@ typedef struct dt_batch {
  *          shuffled pass is by (seed, DT_PURPOSE_SHUFFLE, epoch, 0): workers and slots change nothing.
  * Owns:    its batches. A batch is the caller's from dt_loader_next to dt_loader_give_back; several may be held, as
  *          many as there are slots, and given back in any order. All must be back before the next dt_loader_start.
- * Errors:  DUET_ARG (batch, views, workers, slots, an index past the end, no whole batch with drop_last), DUET_MEMORY.
- * Threads: one thread at a time calls start, next, give_back and destroy. Nothing is allocated after creation. */
+ * Errors:  DUET_ARG (batch, views, workers, slots, an index past the end, no whole batch with drop_last; a crop that
+ *          cannot be; several views with classes of pixels or with noise, where all networks see one geometry; more than
+ *          one picture a batch where sizes are mixed and there is no crop), DUET_MEMORY.
+ * Threads: one thread at a time calls start, next, give_back and destroy. Nothing is allocated after creation, but
+ *          by libraries that decode files. */
 typedef struct dt_loader dt_loader;
 duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_error *err);
 void dt_loader_destroy(dt_loader *l);            /* stops its threads */
 size_t dt_loader_steps(const dt_loader *l);      /* batches of one pass */
 /* Starts a pass at a step: epoch decides order and augmentation, so a resumed pass has the same bytes. */
 void dt_loader_start(dt_loader *l, uint32_t epoch, size_t first_step);
-/* The next batch, or NULL at the end of the pass. Blocks; the seconds waited are added to *wait_s (may be NULL). */
+/* The next batch, or NULL at the end of the pass, or where a record could not be read: dt_loader_status tells them apart.
+ * Blocks; the seconds waited are added to *wait_s (may be NULL). */
 dt_batch *dt_loader_next(dt_loader *l, double *wait_s);
 void dt_loader_give_back(dt_loader *l, dt_batch *b);
+/* After dt_loader_next gave NULL: DUET_OK at the end of the pass, else what was wrong with the first record that could
+ * not be read, the same whatever the number of workers. Forgotten by the next dt_loader_start. */
+duet_status dt_loader_status(const dt_loader *l, duet_error *err);
 
 /* Which training records are held out for validation. Splits 0..n-1 into training and `validation` held-out records
  * by (seed): rest[0..n-validation), held[0..validation), both ascending. */
 void dt_split_validation(size_t n, size_t validation, uint64_t seed, uint32_t *rest, uint32_t *held);
 
-/* ---- shapes (DESIGN.md): frozen bytes ------------------------------------------------------------------------ */
+/* ---- drawn data sets: frozen bytes ----------------------------------------------------------------------------- */
 enum { DT_SHAPES_SIDE = 32, DT_SHAPES_CLASSES = 20, DT_SHAPES_TRAIN = 10000, DT_SHAPES_TEST = 2000 };
-/* The seed of the pictures that everybody means by `shapes`; another one draws others of the same kind. */
+enum { DT_SHAPES_SEG_SIDE = 64, DT_SHAPES_SEG_CLASSES = 11, DT_SHAPES_SEG_TRAIN = 4000, DT_SHAPES_SEG_TEST = 500 };
+enum { DT_SHAPES_PLAIN_SIDE = 32, DT_SHAPES_PLAIN_CLASSES = 10, DT_SHAPES_PLAIN_TRAIN = 10000, DT_SHAPES_PLAIN_TEST = 2000 };
+/* The seed of the pictures that everybody means by their names; another one draws others of the same kind. */
 enum { DT_SHAPES_SEED = 1 };
-/* Image `index` (test images follow the training images) of `seed`: [32, 32, 3] bytes, label, mask [32, 32] 0/1. */
+/* Image `index` (test images follow the training images) of `seed`: [32, 32, 3] bytes, label, mask [32, 32] 0/1 (may be
+ * NULL). */
 void dt_shapes_draw(uint64_t seed, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask);
+/* [64, 64, 3] bytes, the class of every pixel [64, 64], mask [64, 64]: 1 on any object. */
+void dt_shapes_seg_draw(uint64_t seed, size_t index, uint8_t *pixels, uint8_t *labels, uint8_t *mask);
+/* As dt_shapes_draw. */
+void dt_shapes_plain_draw(uint64_t seed, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask);
 
 #endif

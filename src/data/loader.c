@@ -4,6 +4,7 @@
  * s % n_slots and nowhere else, so the consumer knows where to wait and no queue is needed. A slot goes round:
  *
  *     FREE --claimed by a worker--> FILLING --done--> READY --dt_loader_next--> HELD --dt_loader_give_back--> FREE
+ *                                          --a record cannot be read--> FAILED, where the pass ends
  *
  * Invariants.
  *   - State, claims and the pass are read and written under the lock only. The contents of a slot belong to exactly one
@@ -11,7 +12,8 @@
  *   - Workers claim whole steps in order (claimed), and only when the step's slot is FREE. The consumer takes steps in
  *     order (taken).
  *   - What is in a batch depends on (seed, epoch, step) alone: each record's random numbers are keyed by the record,
- *     so it does not matter which worker made it, or when, or how many there are.
+ *     so it does not matter which worker made it, or when, or how many there are. So does an error: the consumer meets
+ *     failed steps in order, and within a step the first record that cannot be read is the one that counts.
  *   - Nothing is allocated after creation. */
 #include "data/data_impl.h"
 
@@ -21,25 +23,31 @@
 
 enum { CHANNELS = 3, MAX_VIEWS = 8, VIEW_BIT = 56 /* of the index of an augmentation stream */ };
 
-typedef enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_HELD } slot_state;
+typedef enum slot_state { SLOT_FREE, SLOT_FILLING, SLOT_READY, SLOT_HELD, SLOT_FAILED } slot_state;
 
 typedef struct slot {
     dt_batch batch; /* first: a dt_batch given back is a slot */
     slot_state state;
+    duet_error error; /* of a failed one */
 } slot;
 
 typedef struct worker {
     struct dt_loader *loader;
     pthread_t thread;
-    uint8_t *record, *augmented, *mask, *augmented_mask; /* one picture as read and as augmented */
+    dt_record record;           /* one picture as read */
+    uint8_t *augmented, *bytes; /* and as augmented; bytes: its mask, then its classes */
+    dt_column *columns;         /* [crop.width], with a crop */
 } worker;
 
 struct dt_loader {
     dt_loader_spec spec;
-    size_t pixels;              /* of a picture: height * width */
+    bool cropped, masks, dense; /* dense: a class for every pixel */
+    bool bgr;
+    size_t height, width;       /* of the largest picture in a batch */
+    size_t pixels;              /* height * width */
     size_t steps;               /* of a pass */
     uint32_t *order;            /* [spec.n_indices]; written by dt_loader_start while no worker is filling */
-    float value[CHANNELS][256]; /* (byte / 255 - mean) / std */
+    float value[CHANNELS][256]; /* (byte / unit - mean) / std, by the channel of the result */
     slot *slots;
     size_t n_slots;
     worker *workers;
@@ -47,57 +55,138 @@ struct dt_loader {
 
     pthread_mutex_t lock;
     pthread_cond_t work;  /* a step may have become claimable, or the loader is stopping */
-    pthread_cond_t ready; /* a slot has become READY */
+    pthread_cond_t ready; /* a slot has become READY or FAILED */
     uint32_t epoch;
     size_t claimed, taken, end; /* next step to claim, next to hand out, one past the last of the pass */
     bool stopping;
+    const duet_error *failure; /* of the pass, in its slot; NULL: none */
 };
 
 /* ---- filling a batch (a worker's own time; no lock) ---------------------------------------------------------- */
 
-static void normalise(const dt_loader *l, const uint8_t *bytes, float *restrict out)
+static void normalise(const dt_loader *l, const uint8_t *bytes, size_t pixels, float *restrict out)
 {
-    for (size_t i = 0; i < l->pixels; i++)
-        for (size_t k = 0; k < CHANNELS; k++) out[CHANNELS * i + k] = l->value[k][bytes[CHANNELS * i + k]];
+    for (size_t i = 0; i < pixels; i++)
+        for (size_t k = 0; k < CHANNELS; k++)
+            out[CHANNELS * i + k] = l->value[k][bytes[CHANNELS * i + (l->bgr ? CHANNELS - 1 - k : k)]];
 }
 
-static void fill_record(const dt_loader *l, const worker *w, uint32_t epoch, uint32_t record, size_t place, dt_batch *b)
+/* Where a batch holds what belongs to picture `place`. */
+static float *image_of(const dt_batch *b, int view, size_t place)
 {
-    const dt_source *source = l->spec.source;
-    size_t h = source->facts.height, width = source->facts.width;
-    source->read(source, l->spec.split, record, w->record, &b->labels[place], w->mask);
-    for (int view = 0; view < l->spec.views; view++) {
-        dt_rng rng = dt_rng_make(l->spec.seed, DT_PURPOSE_AUGMENT, epoch, (uint64_t)view << VIEW_BIT | record);
-        const uint8_t *bytes = w->record;
-        if (l->spec.augment != DT_AUGMENT_NONE) {
-            dt_augment_apply(l->spec.augment, rng, w->record, h, width, CHANNELS, w->augmented);
-            bytes = w->augmented;
-        }
-        normalise(l, bytes, b->images[view] + place * l->pixels * CHANNELS);
-        if (view > 0 || !b->mask) continue;
-        dt_augment_apply(l->spec.augment, rng, w->mask, h, width, 1, w->augmented_mask);
-        for (size_t i = 0; i < l->pixels; i++) b->mask[place * l->pixels + i] = (float)w->augmented_mask[i];
+    return b->images[view] + place * b->height * b->width * CHANNELS;
+}
+
+static void give_mask(dt_batch *b, size_t place, const uint8_t *mask)
+{
+    size_t pixels = b->height * b->width;
+    for (size_t i = 0; i < pixels; i++) b->mask[place * pixels + i] = (float)mask[i];
+}
+
+static void give_pixel_labels(dt_batch *b, size_t place, const uint8_t *labels)
+{
+    size_t pixels = b->height * b->width;
+    for (size_t i = 0; i < pixels; i++) b->pixel_labels[place * pixels + i] = labels[i];
+}
+
+/* A view of the worker's record, its size unchanged. */
+static void augment(const dt_loader *l, const worker *w, dt_rng rng, int view, size_t place, dt_batch *b)
+{
+    const dt_record *r = &w->record;
+    const uint8_t *pixels = r->pixels;
+    if (l->spec.augment != DT_AUGMENT_NONE) {
+        dt_augment_apply(l->spec.augment, rng, r->pixels, r->height, r->width, CHANNELS, w->augmented);
+        pixels = w->augmented;
+    }
+    normalise(l, pixels, r->height * r->width, image_of(b, view, place));
+    if (view > 0) return;
+    if (l->masks) {
+        dt_augment_apply(l->spec.augment, rng, r->mask, r->height, r->width, 1, w->bytes);
+        give_mask(b, place, w->bytes);
+    }
+    if (l->dense) {
+        dt_augment_labels(l->spec.augment, rng, r->pixel_labels, r->height, r->width, w->bytes);
+        give_pixel_labels(b, place, w->bytes);
     }
 }
 
-/* The last batch of a pass may be short; its empty places are zero, so that equal passes have equal bytes. */
-static void clear_rest(const dt_loader *l, dt_batch *b)
+/* The same, cut to the size of the crop. */
+static void crop(const dt_loader *l, const worker *w, dt_rng rng, int view, size_t place, dt_batch *b)
 {
-    size_t rest = l->spec.batch - b->n;
-    if (rest == 0) return;
-    for (int view = 0; view < l->spec.views; view++)
-        memset(b->images[view] + b->n * l->pixels * CHANNELS, 0, rest * l->pixels * CHANNELS * sizeof(float));
-    memset(b->labels + b->n, 0, rest * sizeof *b->labels);
-    if (b->mask) memset(b->mask + b->n * l->pixels, 0, rest * l->pixels * sizeof(float));
+    const dt_record *r = &w->record;
+    const dt_crop *to = &l->spec.crop;
+    const dt_window at = dt_window_draw(to, l->spec.augment, rng, r->height, r->width);
+    size_t inside;
+    dt_window_columns(&at, to, w->columns, &inside);
+    dt_window_pixels(&at, to, w->columns, inside, r->pixels, l->value, l->bgr, image_of(b, view, place));
+    if (view > 0) return;
+    if (l->masks) {
+        dt_window_bytes(&at, to, w->columns, inside, r->mask, 0, w->bytes);
+        give_mask(b, place, w->bytes);
+    }
+    if (l->dense) {
+        dt_window_bytes(&at, to, w->columns, inside, r->pixel_labels, DT_IGNORED, w->bytes);
+        give_pixel_labels(b, place, w->bytes);
+    }
 }
 
-static void fill_batch(const dt_loader *l, const worker *w, uint32_t epoch, size_t step, dt_batch *b)
+/* position: of the record in the pass. */
+static void add_noise(const dt_loader *l, uint32_t epoch, uint32_t record, size_t position, size_t place, dt_batch *b)
+{
+    const dt_noising *n = l->spec.noising;
+    const uint32_t T = (uint32_t)n->T;
+    size_t values = b->height * b->width * CHANNELS;
+    dt_rng eps = n->fixed ? dt_rng_make(l->spec.seed, DT_PURPOSE_VALIDATION, 0, position)
+                          : dt_rng_make(l->spec.seed, DT_PURPOSE_NOISE, epoch, record);
+    if (n->fixed) {
+        b->time[place] = (int32_t)((uint64_t)position * T / l->spec.n_indices);
+    } else {
+        dt_rng time = dt_rng_make(l->spec.seed, DT_PURPOSE_TIMESTEP, epoch, record);
+        b->time[place] = (int32_t)dt_rng_below(&time, T);
+    }
+    dt_noise_apply(n, b->time[place], eps, values, image_of(b, 0, place), b->noise + place * values);
+}
+
+static duet_status fill_record(const dt_loader *l, worker *w, uint32_t epoch, size_t position, size_t place,
+                               dt_batch *b, duet_error *err)
+{
+    const dt_source *source = l->spec.source;
+    const uint32_t record = l->order[position];
+    DT_TRY(source->read(source, l->spec.split, record, &w->record, err));
+    b->labels[place] = w->record.label;
+    b->height = l->cropped ? l->height : w->record.height;
+    b->width = l->cropped ? l->width : w->record.width;
+    for (int view = 0; view < l->spec.views; view++) {
+        dt_rng rng = dt_rng_make(l->spec.seed, DT_PURPOSE_AUGMENT, epoch, (uint64_t)view << VIEW_BIT | record);
+        (l->cropped ? crop : augment)(l, w, rng, view, place, b);
+    }
+    if (l->spec.noising) add_noise(l, epoch, record, position, place, b);
+    return DUET_OK;
+}
+
+/* The last batch of a pass may be short; its empty places are zero, so that equal passes have equal bytes. Empty pixels
+ * have no class, so that they count in no loss. */
+static void clear_rest(const dt_loader *l, dt_batch *b)
+{
+    size_t rest = l->spec.batch - b->n, pixels = b->height * b->width;
+    if (rest == 0) return;
+    for (int view = 0; view < l->spec.views; view++)
+        memset(image_of(b, view, b->n), 0, rest * pixels * CHANNELS * sizeof(float));
+    memset(b->labels + b->n, 0, rest * sizeof *b->labels);
+    if (b->mask) memset(b->mask + b->n * pixels, 0, rest * pixels * sizeof(float));
+    if (b->noise) memset(b->noise + b->n * pixels * CHANNELS, 0, rest * pixels * CHANNELS * sizeof(float));
+    if (b->time) memset(b->time + b->n, 0, rest * sizeof *b->time);
+    for (size_t i = 0; b->pixel_labels && i < rest * pixels; i++) b->pixel_labels[b->n * pixels + i] = DT_IGNORED;
+}
+
+static duet_status fill_batch(const dt_loader *l, worker *w, uint32_t epoch, size_t step, dt_batch *b, duet_error *err)
 {
     size_t first = step * l->spec.batch, left = l->spec.n_indices - first;
     b->n = left < l->spec.batch ? left : l->spec.batch;
     b->step = (int64_t)step;
-    for (size_t i = 0; i < b->n; i++) fill_record(l, w, epoch, l->order[first + i], i, b);
+    for (size_t i = 0; i < b->n; i++) DT_TRY(fill_record(l, w, epoch, first + i, i, b, err));
     clear_rest(l, b);
+    return DUET_OK;
 }
 
 static slot *slot_of(const dt_loader *l, size_t step)
@@ -119,9 +208,9 @@ static void *work(void *argument)
         uint32_t epoch = l->epoch;
         s->state = SLOT_FILLING;
         pthread_mutex_unlock(&l->lock);
-        fill_batch(l, w, epoch, step, &s->batch);
+        bool failed = fill_batch(l, w, epoch, step, &s->batch, &s->error) != DUET_OK;
         pthread_mutex_lock(&l->lock);
-        s->state = SLOT_READY;
+        s->state = failed ? SLOT_FAILED : SLOT_READY;
         pthread_cond_signal(&l->ready); /* one consumer waits, be it in next or in start */
     }
     pthread_mutex_unlock(&l->lock);
@@ -130,6 +219,39 @@ static void *work(void *argument)
 
 /* ---- creation ------------------------------------------------------------------------------------------------ */
 
+static duet_status check_crop(const dt_loader_spec *s, duet_error *err)
+{
+    enum { LEAST_SCALE = 10, MOST_SCALE = 400, MOST_SIDE = 1 << 14 };
+    const dt_data_facts *f = &s->source->facts;
+    const dt_crop *c = &s->crop;
+    if (!c->height && !c->width) {
+        if (c->scale_low || c->scale_high)
+            return dt_fail(err, DUET_ARG,
+                           "%s: pictures are scaled but not cropped; a crop is needed, for example %zux%zu", f->name,
+                           f->height, f->width);
+        if (f->mixed_sizes && s->batch > 1)
+            return dt_fail(
+                err, DUET_ARG,
+                "%s: its pictures differ in size (up to %zux%zu) and do not fit into one batch; give a crop, or "
+                "take batches of 1",
+                f->name, f->height, f->width);
+        return DUET_OK;
+    }
+    if (!c->height || !c->width || c->height > MOST_SIDE || c->width > MOST_SIDE)
+        return dt_fail(err, DUET_ARG, "loader: a crop of %zux%zu pixels; 1 to %d are possible", c->height, c->width,
+                       MOST_SIDE);
+    if ((c->scale_low || c->scale_high) &&
+        (c->scale_low < LEAST_SCALE || c->scale_high > MOST_SCALE || c->scale_low > c->scale_high))
+        return dt_fail(err, DUET_ARG, "loader: a scale of %d to %d per cent; %d to %d, ascending, are possible",
+                       c->scale_low, c->scale_high, LEAST_SCALE, MOST_SCALE);
+    if (s->augment == DT_AUGMENT_NONE && (f->height > c->height || f->width > c->width))
+        return dt_fail(err, DUET_ARG,
+                       "%s: pictures of up to %zux%zu pixels do not fit into %zux%zu, and are not cut without "
+                       "augmentation",
+                       f->name, f->height, f->width, c->height, c->width);
+    return DUET_OK;
+}
+
 static duet_status check_spec(const dt_loader_spec *s, size_t records, duet_error *err)
 {
     if (s->batch < 1) return dt_fail(err, DUET_ARG, "loader: a batch of 0 images; at least 1 is needed");
@@ -137,6 +259,14 @@ static duet_status check_spec(const dt_loader_spec *s, size_t records, duet_erro
         return dt_fail(err, DUET_ARG, "loader: %d views; 1 to %d are possible", s->views, MAX_VIEWS);
     if (s->workers < 1) return dt_fail(err, DUET_ARG, "loader: %d workers; at least 1 is needed", s->workers);
     if (s->slots < 0) return dt_fail(err, DUET_ARG, "loader: %d slots; 1 or more, or 0 for workers + 2", s->slots);
+    if (s->views > 1 && (s->source->facts.labels == DT_LABELS_PIXELS || s->noising))
+        return dt_fail(err, DUET_ARG,
+                       "%s: %d views; where pixels have classes or noise, all networks see the same: 1 view",
+                       s->source->facts.name, s->views);
+    if (s->noising && (s->noising->T < 1 || !s->noising->signal || !s->noising->noise))
+        return dt_fail(err, DUET_ARG, "loader: noise with %d times; at least 1, and a table of them, is needed",
+                       s->noising->T);
+    DT_TRY(check_crop(s, err));
     size_t n = s->indices ? s->n_indices : records;
     if (n < 1) return dt_fail(err, DUET_ARG, "%s: no image to load", s->source->facts.name);
     if (s->drop_last && n < s->batch)
@@ -158,39 +288,46 @@ static void plain_order(dt_loader *l)
 
 static void fill_table(dt_loader *l)
 {
-    const dt_data_facts *f = &l->spec.source->facts;
+    const dt_normalisation *given = l->spec.normalise;
+    const dt_normalisation n = given ? *given : dt_normalisation_of(DT_NORMALISE_DATA, &l->spec.source->facts);
+    l->bgr = n.bgr;
     for (size_t k = 0; k < CHANNELS; k++)
-        for (size_t byte = 0; byte < 256; byte++) l->value[k][byte] = ((float)byte / 255.0f - f->mean[k]) / f->std[k];
+        for (size_t byte = 0; byte < 256; byte++) l->value[k][byte] = ((float)byte / n.unit - n.mean[k]) / n.std[k];
 }
 
-static float *floats(size_t a, size_t b)
+static void *block(size_t a, size_t b, size_t size)
 {
     size_t n;
-    return dt_size_mul(a, b, &n) ? dt_alloc(n, sizeof(float)) : NULL;
+    return dt_size_mul(a, b, &n) ? dt_alloc(n, size) : NULL;
 }
 
 static bool allocate_slot(const dt_loader *l, slot *s)
 {
-    for (int view = 0; view < l->spec.views; view++) {
-        s->batch.images[view] = floats(l->spec.batch, l->pixels * CHANNELS);
-        if (!s->batch.images[view]) return false;
-    }
-    s->batch.labels = dt_alloc(l->spec.batch, sizeof *s->batch.labels);
-    bool masks = l->spec.source->facts.masks;
-    if (masks) s->batch.mask = floats(l->spec.batch, l->pixels);
-    return s->batch.labels && (!masks || s->batch.mask);
+    const size_t batch = l->spec.batch, values = l->pixels * CHANNELS;
+    dt_batch *b = &s->batch;
+    b->height = l->height;
+    b->width = l->width;
+    for (int view = 0; view < l->spec.views; view++)
+        if (!(b->images[view] = block(batch, values, sizeof(float)))) return false;
+    if (!(b->labels = dt_alloc(batch, sizeof *b->labels))) return false;
+    if (l->masks && !(b->mask = block(batch, l->pixels, sizeof *b->mask))) return false;
+    if (l->dense && !(b->pixel_labels = block(batch, l->pixels, sizeof *b->pixel_labels))) return false;
+    if (!l->spec.noising) return true;
+    b->noise = block(batch, values, sizeof *b->noise);
+    b->time = dt_alloc(batch, sizeof *b->time);
+    return b->noise && b->time;
 }
 
 static bool allocate_worker(const dt_loader *l, worker *w)
 {
-    w->record = dt_alloc(l->pixels, CHANNELS);
-    w->augmented = dt_alloc(l->pixels, CHANNELS);
-    bool masks = l->spec.source->facts.masks;
-    if (masks) {
-        w->mask = dt_alloc(l->pixels, 1);
-        w->augmented_mask = dt_alloc(l->pixels, 1);
-    }
-    return w->record && w->augmented && (!masks || (w->mask && w->augmented_mask));
+    const dt_data_facts *f = &l->spec.source->facts;
+    size_t read = f->height * f->width, most = read > l->pixels ? read : l->pixels;
+    if (!(w->record.pixels = dt_alloc(read, CHANNELS))) return false;
+    if (l->masks && !(w->record.mask = dt_alloc(read, 1))) return false;
+    if (l->dense && !(w->record.pixel_labels = dt_alloc(read, 1))) return false;
+    if ((l->masks || l->dense) && !(w->bytes = dt_alloc(most, 1))) return false;
+    if (l->cropped) return (w->columns = dt_alloc(l->width, sizeof *w->columns)) != NULL;
+    return (w->augmented = dt_alloc(read, CHANNELS)) != NULL;
 }
 
 static bool allocate(dt_loader *l)
@@ -210,13 +347,19 @@ static void release(dt_loader *l)
         dt_batch *b = &l->slots[i].batch;
         for (int view = 0; view < MAX_VIEWS; view++) dt_free(b->images[view]);
         dt_free(b->labels);
+        dt_free(b->pixel_labels);
         dt_free(b->mask);
+        dt_free(b->noise);
+        dt_free(b->time);
     }
     for (int i = 0; l->workers && i < l->spec.workers; i++) {
-        dt_free(l->workers[i].record);
-        dt_free(l->workers[i].augmented);
-        dt_free(l->workers[i].mask);
-        dt_free(l->workers[i].augmented_mask);
+        worker *w = &l->workers[i];
+        dt_free(w->record.pixels);
+        dt_free(w->record.mask);
+        dt_free(w->record.pixel_labels);
+        dt_free(w->augmented);
+        dt_free(w->bytes);
+        dt_free(w->columns);
     }
     dt_free(l->workers);
     dt_free(l->slots);
@@ -252,7 +395,12 @@ duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_e
     if (!l) return dt_fail(err, DUET_MEMORY, "loader: out of memory");
     l->spec = *spec;
     if (!spec->indices) l->spec.n_indices = records;
-    l->pixels = facts->height * facts->width;
+    l->cropped = spec->crop.height != 0;
+    l->masks = facts->masks;
+    l->dense = facts->labels == DT_LABELS_PIXELS;
+    l->height = l->cropped ? spec->crop.height : facts->height;
+    l->width = l->cropped ? spec->crop.width : facts->width;
+    l->pixels = l->height * l->width;
     l->steps = l->spec.n_indices / spec->batch + (!spec->drop_last && l->spec.n_indices % spec->batch != 0);
     l->n_slots = spec->slots ? (size_t)spec->slots : (size_t)spec->workers + 2;
     if (!allocate(l)) {
@@ -263,6 +411,7 @@ duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_e
             spec->slots ? (size_t)spec->slots : (size_t)spec->workers + 2, spec->batch);
     }
     fill_table(l);
+    l->spec.normalise = NULL; /* the caller's; no longer needed */
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->work, NULL);
     pthread_cond_init(&l->ready, NULL);
@@ -315,6 +464,7 @@ void dt_loader_start(dt_loader *l, uint32_t epoch, size_t first_step)
     plain_order(l);
     if (l->spec.shuffle) dt_shuffle(l->order, l->spec.n_indices, l->spec.seed, epoch);
     l->epoch = epoch;
+    l->failure = NULL;
     l->claimed = l->taken = first_step;
     l->end = l->steps;
     pthread_cond_broadcast(&l->work);
@@ -329,17 +479,29 @@ dt_batch *dt_loader_next(dt_loader *l, double *wait_s)
         slot *s = slot_of(l, l->taken);
         if (s->state == SLOT_HELD)
             DT_BUG("batch %zu was asked for before batch %lld was given back", l->taken, (long long)s->batch.step);
-        if (s->state != SLOT_READY) {
+        if (s->state != SLOT_READY && s->state != SLOT_FAILED) {
             double since = wait_s ? dt_now_s() : 0;
-            while (s->state != SLOT_READY) pthread_cond_wait(&l->ready, &l->lock);
+            while (s->state != SLOT_READY && s->state != SLOT_FAILED) pthread_cond_wait(&l->ready, &l->lock);
             if (wait_s) *wait_s += dt_now_s() - since;
         }
-        s->state = SLOT_HELD;
-        l->taken++;
-        b = &s->batch;
+        if (s->state == SLOT_FAILED) {
+            l->failure = &s->error;
+            l->end = l->taken; /* the pass ends here; its slots are cleared by the next one */
+        } else {
+            s->state = SLOT_HELD;
+            l->taken++;
+            b = &s->batch;
+        }
     }
     pthread_mutex_unlock(&l->lock);
     return b;
+}
+
+duet_status dt_loader_status(const dt_loader *l, duet_error *err)
+{
+    if (!l->failure) return DUET_OK;
+    if (err) *err = *l->failure;
+    return l->failure->status;
 }
 
 void dt_loader_give_back(dt_loader *l, dt_batch *b)

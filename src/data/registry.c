@@ -40,6 +40,13 @@ duet_status dt_source_open(const char *name, const char *path, uint64_t seed, co
     return kind->open(kind, path, seed, log, out, err);
 }
 
+void dt_source_size(const dt_source *s, dt_split split, size_t index, size_t *height, size_t *width)
+{
+    *height = s->facts.height;
+    *width = s->facts.width;
+    if (s->size) s->size(s, split, index, height, width);
+}
+
 void dt_source_close(dt_source *s)
 {
     if (s) s->close(s);

@@ -45,11 +45,21 @@ const dt_device_api *dt_device_find(const char *name, duet_error *err)
 
 /* ---- operations ---------------------------------------------------------------------------------------------- */
 
-/* Two operations can have a second output, of the shape of input 0, and say by an attribute whether somebody wants it:
- * BN_STATS the sum x + addend, BN_GRAD_STATS the masked gradient. */
-static bool has_second_output(const dt_op *op)
+/* The shape of the second output, of the few operations that can have one and say by an attribute that somebody wants
+ * it; n = 0: there is none. */
+static dt_shape second_output(const dt_op *op)
 {
-    return (op->kind == DT_OP_BN_STATS || op->kind == DT_OP_BN_GRAD_STATS) && op->a.bn.emit;
+    const size_t groups = op->a.gn.groups;
+    switch (op->kind) {
+    case DT_OP_BN_STATS:      /* the sum x + addend */
+    case DT_OP_BN_GRAD_STATS: /* the masked gradient */
+        return op->a.bn.emit ? op->in[0] : (dt_shape){0};
+    case DT_OP_GROUP_NORM: /* statistics */
+        return op->a.gn.emit ? (dt_shape){op->in[0].n, groups, 2, 1} : (dt_shape){0};
+    case DT_OP_GROUP_NORM_GRAD: /* the gradients for bias and weight */
+        return op->a.gn.emit ? (dt_shape){2, op->in[1].c, 1, 1} : (dt_shape){0};
+    default: return (dt_shape){0};
+    }
 }
 
 void dt_op_describe(const dt_graph *g, dt_node x, dt_op *out)
@@ -63,13 +73,16 @@ void dt_op_describe(const dt_graph *g, dt_node x, dt_op *out)
     }
     out->out[0] = node->shape;
     out->n_out = 1;
-    if (has_second_output(out)) out->out[out->n_out++] = out->in[0];
+    const dt_shape second = second_output(out);
+    if (second.n) out->out[out->n_out++] = second;
 }
 
 bool dt_op_in_place(dt_kind kind, int input)
 {
     switch (kind) {
     case DT_OP_RELU:
+    case DT_OP_SILU:
+    case DT_OP_DROPOUT:
     case DT_OP_AFFINE:
     case DT_OP_EXP:
     case DT_OP_LOG:
@@ -85,11 +98,14 @@ bool dt_op_in_place(dt_kind kind, int input)
     case DT_OP_MAX:
     case DT_OP_LESS:
     case DT_OP_RELU_GRAD:
+    case DT_OP_SILU_GRAD:
     case DT_OP_CLAMP_GRAD: return input <= 1;
     case DT_OP_SELECT: return input <= 2;
     case DT_OP_BN_APPLY: return input == 0 || input == 4;                    /* x, residual */
     case DT_OP_BN_GRAD_INPUT: return input <= 1 || input == 5 || input == 6; /* dy, x, y, addend */
     case DT_OP_BN_GRAD_FROZEN: return input == 0;                            /* dy */
+    case DT_OP_GROUP_NORM: return input == 0;      /* x: an image's statistics are known before it is written */
+    case DT_OP_GROUP_NORM_GRAD: return input <= 1; /* dy, x: the same */
     case DT_OP_LOG_SOFTMAX: return input == 0; /* each row's maximum and sum are known before it is written */
     case DT_OP_LOG_SOFTMAX_GRAD: return input <= 1;
     default: return false;
@@ -110,6 +126,10 @@ double dt_op_macs(const dt_op *op)
         const dt_shape a = op->in[0];
         return (double)dt_shape_count(op->out[0]) * (double)(op->a.matmul.transpose_a ? a.n * a.h * a.w : a.c);
     }
+    case DT_OP_BATCH_MATMUL: {
+        const dt_shape a = op->in[0];
+        return (double)dt_shape_count(op->out[0]) * (double)(op->a.matmul.transpose_a ? a.h * a.w : a.c);
+    }
     default: return 0;
     }
 }
@@ -117,14 +137,14 @@ double dt_op_macs(const dt_op *op)
 /* Elements of an input that the operation has to look at. */
 static size_t elements_read(const dt_op *op, int input)
 {
-    const bool selects = op->kind == DT_OP_ROW || op->kind == DT_OP_PICK;
+    const bool selects = op->kind == DT_OP_ROW || op->kind == DT_OP_PICK || op->kind == DT_OP_SLICE;
     return dt_shape_count(selects ? op->out[0] : op->in[input]);
 }
 
 double dt_op_bytes(const dt_op *op)
 {
     size_t n = 0;
-    if (op->kind == DT_OP_SGD) return 0; /* its blocks are not in its shapes; src/program counts them */
+    if (op->kind == DT_OP_UPDATE) return 0; /* its blocks are not in its shapes; src/program counts them */
     for (int i = 0; i < op->n_in; i++) n += elements_read(op, i);
     for (int i = 0; i < op->n_out; i++) n += dt_shape_count(op->out[i]);
     if (op->kind == DT_OP_BN_TRACK) n += dt_shape_count(op->in[1]) + dt_shape_count(op->in[2]); /* written in place */

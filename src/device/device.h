@@ -19,17 +19,17 @@ typedef struct dt_op {
     dt_shape out[2];            /* n_out of them; BN_STATS and BN_GRAD_STATS have the second with a.bn.emit only */
 } dt_op;
 
-/* What the kernel of DT_OP_SGD works on: the flat blocks of one network; the train loop changes lr between runs. */
-typedef struct dt_sgd {
+/* What the kernel of DT_OP_UPDATE works on: the flat blocks of one network; the train loop changes lr between runs. */
+typedef struct dt_update {
     void *weight, *momentum;   /* [n] reals */
     const void *gradient;      /* [n] reals */
     size_t n;
     double lr, momentum_factor, weight_decay; /* lr already times the network's lr_scale */
     bool nesterov;
-} dt_sgd;
+} dt_update;
 
 /* A kernel: called once per step with the addresses of its inputs and outputs, nothing to decide, nothing to allocate.
- * in[i] is NULL for an absent optional input. SGD's state is its dt_sgd, passed as in[0]. An output may be the same
+ * in[i] is NULL for an absent optional input. An update's state is its dt_update, passed as in[0]. An output may be the same
  * memory as an input only where dt_op_in_place allows it. Returns 0, or non-zero when the device failed (the step is
  * lost). */
 typedef struct dt_kernel {
@@ -82,7 +82,7 @@ void dt_op_describe(const dt_graph *g, dt_node x, dt_op *out);
  * before they write it. Every device keeps this promise. */
 bool dt_op_in_place(dt_kind kind, int input);
 /* Multiply-adds of an operation, padding counted, and the bytes it must move at least, in float32: for plans and
- * floors. SGD counts 0 bytes here, its blocks are not among its shapes. */
+ * floors. UPDATE counts 0 bytes here, its blocks are not among its shapes. */
 double dt_op_macs(const dt_op *op);
 double dt_op_bytes(const dt_op *op);
 

@@ -14,7 +14,7 @@ bool dt_shape_broadcast(dt_shape a, dt_shape b, dt_shape *out)
     return true;
 }
 
-static dt_node misfit(dt_graph *g, dt_kind kind, dt_node a, dt_node b, const char *wanted)
+dt_node dt_misfit(dt_graph *g, dt_kind kind, dt_node a, dt_node b, const char *wanted)
 {
     char ta[96], tb[96], na[128], nb[128];
     dt_graph_fail(g, DUET_SHAPE, "%s: %s %s and %s %s do not fit; %s", dt_kind_name(kind), dt_node_title(g, a, na, sizeof na),
@@ -42,7 +42,7 @@ static dt_node binary(dt_graph *g, dt_kind kind, dt_node a, dt_node b)
 {
     if (a == DT_NONE || b == DT_NONE) return DT_NONE;
     dt_shape out;
-    if (!dt_shape_broadcast(g->nodes[a].shape, g->nodes[b].shape, &out)) return misfit(g, kind, a, b, "each dimension must be equal or 1");
+    if (!dt_shape_broadcast(g->nodes[a].shape, g->nodes[b].shape, &out)) return dt_misfit(g, kind, a, b, "each dimension must be equal or 1");
     const dt_node in[2] = {a, b};
     return dt_node_make(g, kind, in, 2, no_attributes(), out, DT_REAL);
 }
@@ -59,8 +59,8 @@ dt_node dt_select(dt_graph *g, dt_node condition, dt_node a, dt_node b)
 {
     if (condition == DT_NONE || a == DT_NONE || b == DT_NONE) return DT_NONE;
     dt_shape out;
-    if (!dt_shape_broadcast(g->nodes[a].shape, g->nodes[b].shape, &out)) return misfit(g, DT_OP_SELECT, a, b, "each dimension must be equal or 1");
-    if (!dt_shape_broadcast(out, g->nodes[condition].shape, &out)) return misfit(g, DT_OP_SELECT, condition, a, "each dimension must be equal or 1");
+    if (!dt_shape_broadcast(g->nodes[a].shape, g->nodes[b].shape, &out)) return dt_misfit(g, DT_OP_SELECT, a, b, "each dimension must be equal or 1");
+    if (!dt_shape_broadcast(out, g->nodes[condition].shape, &out)) return dt_misfit(g, DT_OP_SELECT, condition, a, "each dimension must be equal or 1");
     const dt_node in[3] = {condition, a, b};
     return dt_node_make(g, DT_OP_SELECT, in, 3, no_attributes(), out, DT_REAL);
 }
@@ -171,8 +171,8 @@ dt_node dt_matmul(dt_graph *g, dt_node a, dt_node b, dt_node bias, bool transpos
     const dt_shape sa = g->nodes[a].shape, sb = g->nodes[b].shape;
     const size_t rows_a = sa.n * sa.h * sa.w, rows_b = sb.n * sb.h * sb.w;
     const size_t inner_a = transpose_a ? rows_a : sa.c, inner_b = transpose_b ? sb.c : rows_b, columns = transpose_b ? rows_b : sb.c;
-    if (inner_a != inner_b) return misfit(g, DT_OP_MATMUL, a, b, "as matrices [n*h*w, c] their inner sizes must be equal");
-    if (bias != DT_NONE && !dt_shape_equal(g->nodes[bias].shape, shape(1, columns, 1, 1))) return misfit(g, DT_OP_MATMUL, a, bias, "the bias must be [1, columns, 1, 1]");
+    if (inner_a != inner_b) return dt_misfit(g, DT_OP_MATMUL, a, b, "as matrices [n*h*w, c] their inner sizes must be equal");
+    if (bias != DT_NONE && !dt_shape_equal(g->nodes[bias].shape, shape(1, columns, 1, 1))) return dt_misfit(g, DT_OP_MATMUL, a, bias, "the bias must be [1, columns, 1, 1]");
     dt_attributes attributes = no_attributes();
     attributes.matmul.transpose_a = transpose_a;
     attributes.matmul.transpose_b = transpose_b;
@@ -188,13 +188,13 @@ dt_node dt_log_softmax(dt_graph *g, dt_node x, double temperature)
     return dt_unary(g, DT_OP_LOG_SOFTMAX, x, a);
 }
 
-static bool index_fits(dt_graph *g, dt_kind kind, dt_node index, dt_shape x)
+bool dt_index_fits(dt_graph *g, dt_kind kind, dt_node index, dt_shape s)
 {
     const dt_graph_node *i = &g->nodes[index];
-    if (i->type == DT_INDEX && dt_shape_equal(i->shape, shape(x.n, 1, x.h, x.w))) return true;
+    if (i->type == DT_INDEX && dt_shape_equal(i->shape, s)) return true;
     char found[96], wanted[96];
     dt_graph_fail(g, DUET_SHAPE, "%s: the index is %s %s, wanted an index of %s", dt_kind_name(kind), i->type == DT_INDEX ? "an index of" : "a real of",
-                  dt_shape_text(i->shape, found), dt_shape_text(shape(x.n, 1, x.h, x.w), wanted));
+                  dt_shape_text(i->shape, found), dt_shape_text(s, wanted));
     return false;
 }
 
@@ -202,7 +202,7 @@ dt_node dt_pick(dt_graph *g, dt_node x, dt_node index)
 {
     if (x == DT_NONE || index == DT_NONE) return DT_NONE;
     const dt_shape s = g->nodes[x].shape;
-    if (!index_fits(g, DT_OP_PICK, index, s)) return DT_NONE;
+    if (!dt_index_fits(g, DT_OP_PICK, index, shape(s.n, 1, s.h, s.w))) return DT_NONE;
     const dt_node in[2] = {x, index};
     return dt_node_make(g, DT_OP_PICK, in, 2, no_attributes(), shape(s.n, 1, s.h, s.w), DT_REAL);
 }
@@ -211,7 +211,7 @@ dt_node dt_one_hot(dt_graph *g, dt_node index, size_t classes)
 {
     if (index == DT_NONE) return DT_NONE;
     const dt_shape s = g->nodes[index].shape, out = shape(s.n, classes, s.h, s.w);
-    if (!index_fits(g, DT_OP_PICK_GRAD, index, out)) return DT_NONE;
+    if (!dt_index_fits(g, DT_OP_PICK_GRAD, index, shape(s.n, 1, s.h, s.w))) return DT_NONE;
     const dt_node in[2] = {dt_broadcast(g, dt_constant(g, 1), shape(s.n, 1, s.h, s.w)), index};
     return dt_node_make(g, DT_OP_PICK_GRAD, in, 2, no_attributes(), out, DT_REAL);
 }
@@ -223,9 +223,10 @@ dt_node dt_simplex_weights(dt_graph *g, dt_node labels, const dt_node *logits, s
     for (size_t i = 0; i < n; i++) {
         if (labels == DT_NONE || logits[i] == DT_NONE) return DT_NONE;
         in[i + 1] = logits[i];
-        if (!dt_shape_equal(g->nodes[logits[i]].shape, g->nodes[logits[0]].shape)) return misfit(g, DT_OP_SIMPLEX_WEIGHTS, logits[0], logits[i], "all logits must have one shape");
+        if (!dt_shape_equal(g->nodes[logits[i]].shape, g->nodes[logits[0]].shape)) return dt_misfit(g, DT_OP_SIMPLEX_WEIGHTS, logits[0], logits[i], "all logits must have one shape");
     }
-    if (!index_fits(g, DT_OP_SIMPLEX_WEIGHTS, labels, g->nodes[logits[0]].shape)) return DT_NONE;
+    const dt_shape s = g->nodes[logits[0]].shape;
+    if (!dt_index_fits(g, DT_OP_SIMPLEX_WEIGHTS, labels, shape(s.n, 1, s.h, s.w))) return DT_NONE;
     return dt_node_make(g, DT_OP_SIMPLEX_WEIGHTS, in, (int)n + 1, no_attributes(), shape(1, n, 1, 1), DT_REAL);
 }
 
@@ -237,7 +238,7 @@ dt_node dt_spatial_cosine(dt_graph *g, dt_node u, dt_node v)
 {
     if (u == DT_NONE || v == DT_NONE) return DT_NONE;
     const dt_shape s = g->nodes[u].shape;
-    if (!dt_shape_equal(s, g->nodes[v].shape)) return misfit(g, DT_OP_COSINE, u, v, "both must have the same channels and grid");
+    if (!dt_shape_equal(s, g->nodes[v].shape)) return dt_misfit(g, DT_OP_COSINE, u, v, "both must have the same channels and grid");
     dt_attributes a = no_attributes();
     a.real = cosine_eps;
     const dt_node in[2] = {u, v};

@@ -383,7 +383,7 @@ static void prune(fuser *f, bool *live, dt_node *stack)
 static uint64_t order_key(const dt_graph *g, dt_node x)
 {
     const dt_graph_node *n = &g->nodes[x];
-    return ((uint64_t)(n->variant + 1) << 40) + ((uint64_t)(n->kind == DT_OP_SGD) << 39) + (uint64_t)x;
+    return ((uint64_t)(n->variant + 1) << 40) + ((uint64_t)(n->kind == DT_OP_UPDATE) << 39) + (uint64_t)x;
 }
 
 typedef struct heap {

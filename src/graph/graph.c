@@ -26,7 +26,7 @@ int dt_kind_outputs(dt_kind kind)
 
 bool dt_kind_has_effect(dt_kind kind)
 {
-    return kind == DT_OP_BN_TRACK || kind == DT_OP_SGD;
+    return kind == DT_OP_BN_TRACK || kind == DT_OP_UPDATE;
 }
 
 dt_graph *dt_graph_create(void)

@@ -50,6 +50,8 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     X(CONV_GRAD_INPUT, "conv_grad_input", 2, 2, 1)     /* dy, weight; shape of x is the node's */                      \
     X(CONV_GRAD_WEIGHT, "conv_grad_weight", 2, 2, 1)   /* dy, x */                                                     \
     X(MATMUL, "matmul", 2, 3, 1)       /* a, b, [bias [1,c,1,1]]; a.matmul. Tensors are matrices [n*h*w, c] */         \
+    X(BATCH_MATMUL, "batch_matmul", 2, 2, 1) /* a, b; a.matmul. For each image of its own, matrices [h*w, c]; the result has the \
+                                          node's h*w rows and c columns */                                             \
     /* windows */                                                                                                      \
     X(MAX_POOL, "max_pool", 1, 1, 1)   /* x; a.pool */                                                                 \
     X(MAX_POOL_GRAD, "max_pool_grad", 3, 3, 1) /* dy, x, y: to the first maximum of each window */                     \
@@ -59,6 +61,15 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     X(ADAPTIVE_AVG_POOL_GRAD, "adaptive_avg_pool_grad", 1, 1, 1)                                                       \
     X(UPSAMPLE, "upsample", 1, 1, 1)   /* x -> the node's h, w: place o takes input place floor(o * in / out): block copy */ \
     X(UPSAMPLE_GRAD, "upsample_grad", 1, 1, 1) /* dy; shape of x is the node's: sums */                                \
+    X(RESIZE, "resize", 1, 1, 1)       /* x -> the node's h, w, bilinear; a.resize */                                  \
+    X(RESIZE_GRAD, "resize_grad", 1, 1, 1) /* dy; shape of x is the node's: the transposed sums */                     \
+    X(PATCHES, "patches", 1, 1, 1)     /* space to depth: [n,c,h,w] -> [n,k*k*c,h/k,w/k], k = a.integer; row i, column j of a \
+                                          patch and channel m become channel (i*k + j)*c + m */                        \
+    X(PATCHES_GRAD, "patches_grad", 1, 1, 1) /* the inverse */                                                         \
+    /* channels */                                                                                                     \
+    X(CONCAT, "concat", 2, 8, 1)       /* tensors that differ in c only, one behind the other */                       \
+    X(SLICE, "slice", 1, 1, 1)         /* the node's c channels from a.integer on */                                   \
+    X(SLICE_GRAD, "slice_grad", 1, 1, 1) /* dy -> the node's shape: its channels from a.integer on, zero elsewhere */   \
     X(ROW, "row", 1, 1, 1)             /* row a.integer of the first dimension: [n,c,h,w] -> [1,c,h,w]; no gradient */  \
     /* batch normalisation. stats: [2, c, 1, 1], row 0 the mean, row 1 1/sqrt(variance + eps) */                       \
     X(BN_STATS, "bn_stats", 1, 2, 2)   /* x, [addend]: of x, or of x + addend, which is then output 1; a.bn */         \
@@ -71,6 +82,11 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     X(BN_GRAD_INPUT, "bn_grad_input", 5, 7, 1) /* dy, x, stats, weight, grad stats, [y], [addend]: the training-mode   \
                                           gradient for x, g = dy [where y > 0], [+ addend] */                          \
     X(BN_GRAD_FROZEN, "bn_grad_frozen", 3, 3, 1) /* dy, stats, weight: the inference-mode gradient for x */            \
+    /* group normalisation: of x [+ add], a [n,c,1,1], over h, w and the c/groups channels of a group, for each image of its \
+       own; a.gn: y = [silu](...). stats: [n, groups, 2, 1], the means and the 1/sqrt(variance + eps) */               \
+    X(GROUP_NORM, "group_norm", 3, 4, 2) /* x, weight, bias, [add]; with a.gn.emit stats are output 1 */                \
+    X(GROUP_NORM_GRAD, "group_norm_grad", 5, 6, 2) /* dy, x, stats, weight, bias, [add]: the gradient for x; with a.gn.emit \
+                                          output 1 is [2,c,1,1], row 0 the gradient for bias, row 1 for weight */      \
     /* element-wise, broadcasting */                                                                                   \
     X(ADD, "add", 2, 2, 1)                                                                                             \
     X(SUB, "sub", 2, 2, 1)                                                                                             \
@@ -82,6 +98,10 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     X(SELECT, "select", 3, 3, 1)       /* condition, a, b: a where condition != 0, else b; no gradient for condition */ \
     X(RELU, "relu", 1, 1, 1)                                                                                           \
     X(RELU_GRAD, "relu_grad", 2, 2, 1) /* dy, y: dy where y > 0, else 0 */                                             \
+    X(SILU, "silu", 1, 1, 1)           /* x / (1 + exp(-x)) */                                                         \
+    X(SILU_GRAD, "silu_grad", 2, 2, 1) /* dy, x */                                                                     \
+    X(DROPOUT, "dropout", 2, 2, 1)     /* x, key [1,1,1,1] index: 0 with probability a.dropout.p, else x/(1-p); the same key \
+                                          and a.dropout drop the same elements. Its gradient is itself, of dy */       \
     X(AFFINE, "affine", 1, 1, 1)       /* a.affine.scale * x + a.affine.shift */                                       \
     X(EXP, "exp", 1, 1, 1)                                                                                             \
     X(LOG, "log", 1, 1, 1)                                                                                             \
@@ -98,19 +118,28 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     /* classification */                                                                                               \
     X(LOG_SOFTMAX, "log_softmax", 1, 1, 1)           /* over c, of a.real * x (1/temperature) */                       \
     X(LOG_SOFTMAX_GRAD, "log_softmax_grad", 2, 2, 1) /* dy, y: a.real * (dy - exp(y) * sum_c dy) */                    \
-    X(PICK, "pick", 2, 2, 1)           /* x [n,c,h,w], index [n,1,h,w] -> [n,1,h,w]: x at channel index */             \
-    X(PICK_GRAD, "pick_grad", 2, 2, 1) /* dy, index -> the node's shape, zero elsewhere; PICK_GRAD of ones is one-hot */ \
-    X(SIMPLEX_WEIGHTS, "simplex_weights", 3, 8, 1) /* labels, z_1, .., z_K -> [1,K,1,1]: a on the simplex minimising the batch's \
-                                          CE of sum_i a_i z_i; METHODS.md 2, KDCL "linear"; no gradient */             \
+    X(PICK, "pick", 2, 2, 1)           /* x [n,c,h,w], index [n,1,h,w] -> [n,1,h,w]: x at channel index, 0 where the index is \
+                                          not in 0..c-1 */                                                             \
+    X(PICK_GRAD, "pick_grad", 2, 2, 1) /* dy, index -> the node's shape, zero elsewhere, and everywhere in a place whose index \
+                                          is not in 0..c-1; PICK_GRAD of ones is one-hot */                            \
+    X(IN_RANGE, "in_range", 1, 1, 1)   /* index -> 1 where 0 <= index < a.integer, else 0; no gradient */              \
+    X(PIXEL_CE, "pixel_ce", 2, 2, 1)   /* z [n,K,h,w], labels [n,1,H,W] -> [n,1,H,W]: -log softmax(z resized to H, W)[label], \
+                                          0 where the label is not in 0..K-1; a.resize. Nothing of size K*H*W is stored */ \
+    X(PIXEL_CE_GRAD, "pixel_ce_grad", 3, 3, 1) /* dy [n,1,H,W], z, labels -> gradient for z */                         \
+    X(TIME_EMBED, "time_embed", 1, 1, 1) /* index t [n,1,1,1] -> [n,c,1,1]: sin(t w_j), then cos(t w_j), w_j =          \
+                                          exp(-j ln 10000 / (c/2 - 1)), j = 0..c/2-1; no gradient */                   \
+    X(SIMPLEX_WEIGHTS, "simplex_weights", 3, 8, 1) /* labels, z_1, .., z_K -> [1,K,1,1]: a on the simplex minimising the mean \
+                                          CE of sum_i a_i z_i over the places whose label is a class; METHODS.md 2, KDCL \
+                                          "linear"; no gradient */                                                     \
     /* places */                                                                                                       \
     X(COSINE, "cosine", 2, 2, 1)       /* u, v -> [n,1,h,w]: <u,v> / max(|u||v|, a.real) over c */                     \
     X(COSINE_GRAD, "cosine_grad", 3, 3, 1) /* dy, u, v -> gradient for u; a.real */                                    \
     /* softmax over the places of an image: [n,1,h,w], of a.real * x */                                                \
     X(PLACE_SOFTMAX, "place_softmax", 1, 1, 1)                                                                         \
     X(PLACE_SOFTMAX_GRAD, "place_softmax_grad", 2, 2, 1) /* dy, y */                                                   \
-    /* one network's update; see dt_optimise */                                                                        \
-    X(SGD, "sgd", 0, 1, 1)             /* [token of what must come first]; works on the network's flat blocks; output [1,1,1,1]: 0, or 1 \
-                                          when a gradient was not finite; a.sgd */
+    /* one network's update; see dt_update */                                                                          \
+    X(UPDATE, "update", 0, 1, 1)       /* [token of what must come first]; works on the network's flat blocks; output [1,1,1,1]: 0, or 1 \
+                                          when a gradient was not finite; a.update */
 
 typedef enum dt_kind {
 #define X(kind, name, least, most, outputs) DT_OP_##kind,
@@ -123,6 +152,7 @@ enum { DT_MAX_INPUTS = 8, DT_MAX_NETWORKS = 7 };
 
 typedef struct dt_conv_spec {
     size_t out_channels, kernel_h, kernel_w, stride, pad, dilation, groups; /* 0 for dilation, groups: 1 */
+    size_t pad_more; /* zeros below and to the right beyond `pad` */
     bool bias;
 } dt_conv_spec;
 
@@ -137,10 +167,14 @@ typedef union dt_attributes {
     dt_pool_spec pool;
     struct { bool transpose_a, transpose_b; } matmul;
     struct { double eps, momentum; size_t count; bool relu, emit; } bn; /* count: n*h*w of the normalised tensor */
+    struct { double eps; size_t groups; bool silu, emit; } gn;
+    struct { bool align; } resize; /* corners meet corners (s = o (I-1)/(O-1)); else pixel edges do (s = (o+.5) I/O - .5) */
+    /* Element i in memory order takes number i % 4 of the block (seed, DT_PURPOSE_DROPOUT, key, salt * 2^32 + i / 4). */
+    struct { double p; uint64_t seed; uint32_t salt; } dropout;
     struct { double scale, shift; } affine;
     struct { double low, high; } clamp;
     struct { unsigned axes; double scale; } reduce;
-    struct { int network; } sgd;
+    struct { int network; } update;
     double real;
     int64_t integer;
 } dt_attributes;
@@ -182,7 +216,8 @@ typedef struct dt_graph {
     duet_error error;    /* the first mistake */
     /* what nodes built from now on belong to */
     int network, variant;
-    bool training;       /* batch norm from the batch (true) or from running statistics */
+    bool training;       /* batch norm from the batch (true) or from running statistics; dropout or none */
+    uint64_t seed;       /* of dropout */
     const char *scope;   /* prefix of names in messages and dumps: the network's name */
     dt_node *order;      /* order of execution, set by dt_fuse: live nodes only */
     size_t n_order;
@@ -219,6 +254,15 @@ dt_node dt_avg_pool(dt_graph *g, dt_node x, dt_pool_spec s);
 dt_node dt_global_average(dt_graph *g, dt_node x);
 /* The parameter `name` of the current network, created on first use. */
 dt_node dt_parameter_node(dt_graph *g, const char *name, dt_shape shape, int rank, bool trained, dt_init init, double amount);
+/* How parameter `name` of the current network starts, where a model wants another start than the layer gives. */
+void dt_parameter_start(dt_graph *g, const char *name, dt_init init, double amount);
+dt_node dt_group_norm(dt_graph *g, dt_node x, const char *name, size_t groups, double eps); /* name.weight, name.bias */
+dt_node dt_silu(dt_graph *g, dt_node x);
+/* x itself in inference mode or with p = 0. key: an index [1,1,1,1], the step's number; salt: which dropout of the network. */
+dt_node dt_dropout(dt_graph *g, dt_node x, dt_node key, double p, uint32_t salt);
+dt_node dt_time_embedding(dt_graph *g, dt_node t, size_t channels); /* an even number, at least 4 */
+dt_node dt_concat(dt_graph *g, const dt_node *x, size_t n);         /* channels; at most DT_MAX_INPUTS tensors */
+dt_node dt_slice(dt_graph *g, dt_node x, size_t first, size_t channels);
 dt_node dt_find_parameter(const dt_graph *g, int network, const char *name); /* DT_NONE: there is none */
 
 /* ---- formulas: what tasks and methods are built from ------------------------------------------------------- */
@@ -255,7 +299,15 @@ dt_node dt_simplex_weights(dt_graph *g, dt_node labels, const dt_node *logits, s
 dt_node dt_spatial_cosine(dt_graph *g, dt_node u, dt_node v);
 dt_node dt_place_softmax(dt_graph *g, dt_node x, double scale);
 dt_node dt_adaptive_avg_pool(dt_graph *g, dt_node x, size_t h, size_t w);
-dt_node dt_upsample(dt_graph *g, dt_node x, size_t h, size_t w);
+dt_node dt_upsample(dt_graph *g, dt_node x, size_t h, size_t w);             /* block copy */
+dt_node dt_resize(dt_graph *g, dt_node x, size_t h, size_t w, bool align);   /* bilinear; x itself where the size is the same */
+dt_node dt_patches(dt_graph *g, dt_node x, size_t k);                        /* k divides h and w; see PATCHES */
+/* For each image op(a) op(b), of matrices [h*w, c]; the result's h*w must be the number of rows. Attention is
+ *     dt_batch_matmul(A, v, false, false, h, w),  A = exp(log_softmax(dt_batch_matmul(q, k, false, true, h, w), sqrt(c))) */
+dt_node dt_batch_matmul(dt_graph *g, dt_node a, dt_node b, bool transpose_a, bool transpose_b, size_t h, size_t w);
+/* Logits z of any grid, labels [n,1,H,W] -> cross-entropy of every pixel, 0 where the label is no class. */
+dt_node dt_pixel_cross_entropy(dt_graph *g, dt_node z, dt_node labels, bool align);
+dt_node dt_in_range(dt_graph *g, dt_node index, size_t n); /* 1 where 0 <= index < n, else 0 */
 
 /* Any node, by kind: what the functions above end in, and what differentiation and fusion use. */
 dt_node dt_node_make(dt_graph *g, dt_kind kind, const dt_node *in, int n_in, dt_attributes a, dt_shape shape, dt_type type);
@@ -272,7 +324,7 @@ void dt_differentiate(dt_graph *g, dt_node loss, const dt_node *wrt, size_t n, d
 void dt_graph_track(dt_graph *g, int network, const bool *track, int n_variants);
 
 /* Rewrites the graph into fewer, larger operations; results are the same up to rounding. `keep` are nodes whose values
- * somebody reads after a run; they and what they need survive; keep[i] is updated when a kept node was merged into another. Nodes with effects (BN_TRACK, SGD) and gradients
+ * somebody reads after a run; they and what they need survive; keep[i] is updated when a kept node was merged into another. Nodes with effects (BN_TRACK, UPDATE) and gradients
  * of parameters always survive. `enable` false: only removes what nobody needs, merges nothing. */
 void dt_fuse(dt_graph *g, dt_node *keep, size_t n_keep, bool enable);
 

@@ -17,10 +17,18 @@ const char *dt_shape_text(dt_shape s, char *text);
 /* "student.layer1.0.conv1", "conv 17": how messages and dumps call a node. */
 const char *dt_node_title(const dt_graph *g, dt_node x, char *text, size_t bytes);
 
-size_t dt_conv_out(size_t in, size_t kernel, size_t stride, size_t pad, size_t dilation); /* 0: the kernel does not fit */
+/* A parameter called layer.what. */
+dt_node dt_layer_parameter(dt_graph *g, const char *layer, const char *what, dt_shape s, int rank, bool trained, dt_init init, double amount);
+/* A mistake: the shapes of a and b do not fit each other. Returns DT_NONE. */
+dt_node dt_misfit(dt_graph *g, dt_kind kind, dt_node a, dt_node b, const char *wanted);
+/* Is `index` an index of shape s? If not, that is recorded. */
+bool dt_index_fits(dt_graph *g, dt_kind kind, dt_node index, dt_shape s);
+
+/* `padding`: of both sides together. */
+size_t dt_conv_out(size_t in, size_t kernel, size_t stride, size_t padding, size_t dilation); /* 0: the kernel does not fit */
 
 /* How many outputs a kind may have, and its effect. */
 int dt_kind_outputs(dt_kind kind);
-bool dt_kind_has_effect(dt_kind kind); /* BN_TRACK, SGD: kept though nobody reads them */
+bool dt_kind_has_effect(dt_kind kind); /* BN_TRACK, UPDATE: kept though nobody reads them */
 
 #endif

@@ -5,14 +5,13 @@
 
 static const double bn_eps = 1e-5, bn_momentum = 0.1; /* torch.nn.BatchNorm2d's defaults */
 
-size_t dt_conv_out(size_t in, size_t kernel, size_t stride, size_t pad, size_t dilation)
+size_t dt_conv_out(size_t in, size_t kernel, size_t stride, size_t padding, size_t dilation)
 {
-    const size_t reach = dilation * (kernel - 1) + 1, padded = in + 2 * pad;
+    const size_t reach = dilation * (kernel - 1) + 1, padded = in + padding;
     return padded < reach ? 0 : (padded - reach) / stride + 1;
 }
 
-/* A parameter called layer.what. */
-static dt_node layer_parameter(dt_graph *g, const char *layer, const char *what, dt_shape s, int rank, bool trained, dt_init init, double amount)
+dt_node dt_layer_parameter(dt_graph *g, const char *layer, const char *what, dt_shape s, int rank, bool trained, dt_init init, double amount)
 {
     char name[256];
     const int length = snprintf(name, sizeof name, "%s.%s", layer, what);
@@ -34,7 +33,8 @@ static bool conv_spec_fits(dt_graph *g, const char *name, dt_shape x, const dt_c
         dt_graph_fail(g, DUET_SHAPE, "%s: %zu groups do not divide %zu input and %zu output channels", name, s->groups, x.c, s->out_channels);
         return false;
     }
-    if (!dt_conv_out(x.h, s->kernel_h, s->stride, s->pad, s->dilation) || !dt_conv_out(x.w, s->kernel_w, s->stride, s->pad, s->dilation)) {
+    const size_t padding = 2 * s->pad + s->pad_more;
+    if (!dt_conv_out(x.h, s->kernel_h, s->stride, padding, s->dilation) || !dt_conv_out(x.w, s->kernel_w, s->stride, padding, s->dilation)) {
         dt_graph_fail(g, DUET_SHAPE, "%s: a kernel of %zux%zu is larger than its padded input %s", name, s->kernel_h, s->kernel_w, dt_shape_text(x, text));
         return false;
     }
@@ -52,11 +52,12 @@ dt_node dt_conv(dt_graph *g, dt_node x, const char *name, dt_conv_spec s)
     const double fan_out = (double)(s.kernel_h * s.kernel_w * s.out_channels);
     const dt_node inputs[3] = {
         x,
-        layer_parameter(g, name, "weight", shape(s.out_channels, in.c / s.groups, s.kernel_h, s.kernel_w), 4, true, DT_INIT_NORMAL, sqrt(2.0 / fan_out)),
-        s.bias ? layer_parameter(g, name, "bias", shape(1, s.out_channels, 1, 1), 1, true, DT_INIT_ZERO, 0) : DT_NONE,
+        dt_layer_parameter(g, name, "weight", shape(s.out_channels, in.c / s.groups, s.kernel_h, s.kernel_w), 4, true, DT_INIT_NORMAL, sqrt(2.0 / fan_out)),
+        s.bias ? dt_layer_parameter(g, name, "bias", shape(1, s.out_channels, 1, 1), 1, true, DT_INIT_ZERO, 0) : DT_NONE,
     };
-    const dt_shape out = shape(in.n, s.out_channels, dt_conv_out(in.h, s.kernel_h, s.stride, s.pad, s.dilation),
-                               dt_conv_out(in.w, s.kernel_w, s.stride, s.pad, s.dilation));
+    const size_t padding = 2 * s.pad + s.pad_more;
+    const dt_shape out = shape(in.n, s.out_channels, dt_conv_out(in.h, s.kernel_h, s.stride, padding, s.dilation),
+                               dt_conv_out(in.w, s.kernel_w, s.stride, padding, s.dilation));
     dt_attributes a = no_attributes();
     a.conv = s;
     dt_node y = dt_node_make(g, DT_OP_CONV, inputs, s.bias ? 3 : 2, a, out, DT_REAL);
@@ -68,11 +69,11 @@ dt_node dt_batch_norm(dt_graph *g, dt_node x, const char *name)
 {
     if (x == DT_NONE) return DT_NONE;
     const dt_shape in = g->nodes[x].shape, vector = shape(1, in.c, 1, 1);
-    const dt_node weight = layer_parameter(g, name, "weight", vector, 1, true, DT_INIT_ONE, 0);
-    const dt_node bias = layer_parameter(g, name, "bias", vector, 1, true, DT_INIT_ZERO, 0);
+    const dt_node weight = dt_layer_parameter(g, name, "weight", vector, 1, true, DT_INIT_ONE, 0);
+    const dt_node bias = dt_layer_parameter(g, name, "bias", vector, 1, true, DT_INIT_ZERO, 0);
     const dt_node running[2] = {
-        layer_parameter(g, name, "running_mean", vector, 1, false, DT_INIT_ZERO, 0),
-        layer_parameter(g, name, "running_var", vector, 1, false, DT_INIT_ONE, 0),
+        dt_layer_parameter(g, name, "running_mean", vector, 1, false, DT_INIT_ZERO, 0),
+        dt_layer_parameter(g, name, "running_var", vector, 1, false, DT_INIT_ONE, 0),
     };
     dt_attributes a = no_attributes();
     a.bn.eps = bn_eps;
@@ -99,8 +100,8 @@ dt_node dt_linear(dt_graph *g, dt_node x, const char *name, size_t out, dt_linea
     if (x == DT_NONE) return DT_NONE;
     const size_t in = g->nodes[x].shape.c;
     const double half_width = 1.0 / sqrt((double)in); /* torch: kaiming_uniform with a = sqrt(5) is this */
-    const dt_node weight = layer_parameter(g, name, "weight", shape(out, in, 1, 1), 2, true, DT_INIT_UNIFORM, half_width);
-    const dt_node bias = layer_parameter(g, name, "bias", shape(1, out, 1, 1), 1, true,
+    const dt_node weight = dt_layer_parameter(g, name, "weight", shape(out, in, 1, 1), 2, true, DT_INIT_UNIFORM, half_width);
+    const dt_node bias = dt_layer_parameter(g, name, "bias", shape(1, out, 1, 1), 1, true,
                                          init == DT_LINEAR_ZERO_BIAS ? DT_INIT_ZERO : DT_INIT_UNIFORM, half_width);
     dt_node y = dt_matmul(g, x, weight, bias, false, true);
     dt_node_name(g, y, "%s", name);
@@ -122,7 +123,7 @@ static dt_node pool(dt_graph *g, dt_kind kind, dt_node x, dt_pool_spec s)
     }
     dt_attributes a = no_attributes();
     a.pool = s;
-    return dt_node_make(g, kind, &x, 1, a, shape(in.n, in.c, dt_conv_out(in.h, s.kernel, s.stride, s.pad, 1), dt_conv_out(in.w, s.kernel, s.stride, s.pad, 1)), DT_REAL);
+    return dt_node_make(g, kind, &x, 1, a, shape(in.n, in.c, dt_conv_out(in.h, s.kernel, s.stride, 2 * s.pad, 1), dt_conv_out(in.w, s.kernel, s.stride, 2 * s.pad, 1)), DT_REAL);
 }
 
 dt_node dt_max_pool(dt_graph *g, dt_node x, dt_pool_spec s)

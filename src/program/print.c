@@ -15,10 +15,10 @@ static bool is_slow_convolution(const dt_entry *e)
     return is_convolution(e->op.kind) && (e->kernel.fallback || strstr(e->kernel.note, "ref"));
 }
 
-/* SGD's traffic is not in its shapes: reads weight, momentum, gradient, writes weight, momentum. */
+/* An update's traffic is not in its shapes: reads weight, momentum, gradient, writes weight, momentum. */
 static double entry_bytes(const dt_program *p, const dt_entry *e)
 {
-    if (e->op.kind == DT_OP_SGD) return 5.0 * (double)dt_real_bytes(p->device) * (double)p->state->networks[e->op.a.sgd.network].n_weights;
+    if (e->op.kind == DT_OP_UPDATE) return 5.0 * (double)dt_real_bytes(p->device) * (double)p->state->networks[e->op.a.update.network].n_weights;
     return dt_op_bytes(&e->op);
 }
 

@@ -114,7 +114,7 @@ static duet_status make_entry(dt_program *p, dt_node x, const dt_node *part, dt_
         return st;
     }
     for (int k = 0; k < n->n_in; k++) e->in[k] = n->in[k] == DT_NONE ? NULL : dt_program_address(p, n->in[k]);
-    if (n->kind == DT_OP_SGD) e->in[0] = &p->state->networks[n->a.sgd.network].sgd;
+    if (n->kind == DT_OP_UPDATE) e->in[0] = &p->state->networks[n->a.update.network].update;
     e->out[0] = dt_program_address(p, x);
     e->out[1] = part[x] == DT_NONE ? NULL : dt_program_address(p, part[x]);
     if (e->kernel.scratch_bytes > p->scratch_bytes) p->scratch_bytes = e->kernel.scratch_bytes;

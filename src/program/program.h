@@ -28,7 +28,7 @@ typedef struct dt_network_state {
     size_t n_weights, n_buffers; /* reals */
     void *weights, *momentum, *gradients, *buffers; /* on the device; each tensor starts on a DT_ALIGN boundary */
     int64_t batches_tracked;
-    dt_sgd sgd; /* points into the blocks; the train loop sets its numbers */
+    dt_update update; /* points into the blocks; the train loop sets its numbers */
 } dt_network_state;
 
 typedef struct dt_state {

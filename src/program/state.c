@@ -41,7 +41,7 @@ static duet_status allocate_network(dt_state *s, dt_network_state *n, duet_error
         {&n->weights, n->n_weights}, {&n->momentum, n->n_weights}, {&n->gradients, n->n_weights}, {&n->buffers, n->n_buffers}};
     for (size_t i = 0; i < DT_COUNT(blocks); i++)
         DT_TRY(s->device->api->slab(s->device, (blocks[i].reals ? blocks[i].reals : 1) * dt_real_bytes(s->device), blocks[i].block, err));
-    n->sgd = (dt_sgd){.weight = n->weights, .momentum = n->momentum, .gradient = n->gradients, .n = n->n_weights};
+    n->update = (dt_update){.weight = n->weights, .momentum = n->momentum, .gradient = n->gradients, .n = n->n_weights};
     return DUET_OK;
 }
 

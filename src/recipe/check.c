@@ -148,6 +148,25 @@ static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_er
     return DUET_OK;
 }
 
+/* ---- data ----------------------------------------------------------------------------------------------------- */
+
+static duet_status check_data(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    const dt_ints *scale = &r->data.scale, *crop = &r->data.crop;
+    if (crop->n != 0 && crop->n != 2)
+        return dt_recipe_fail(err, dt_yaml_place(root, "data.crop"), "data.crop",
+                              "found %zu numbers; allowed: height and width, [512, 1024], or [] for no crop", crop->n);
+    if (scale->n != 2 || scale->at[0] > scale->at[1])
+        return dt_recipe_fail(err, dt_yaml_place(root, "data.scale"), "data.scale",
+                              "found %s; allowed: the lowest and the highest per cent, [50, 200]",
+                              scale->n != 2 ? "not two numbers" : "the higher number first");
+    if (crop->n == 0 && (scale->at[0] != 100 || scale->at[1] != 100))
+        return dt_recipe_fail(err, dt_yaml_place(root, "data.scale"), "data.scale",
+                              "found a scale without data.crop, and images of all sizes fill no batch; add `crop: [HEIGHT, "
+                              "WIDTH]`, or remove `scale`");
+    return DUET_OK;
+}
+
 /* ---- training ------------------------------------------------------------------------------------------------- */
 
 static duet_status check_milestones(const dt_recipe *r, const dt_yaml *root, duet_error *err)
@@ -187,6 +206,7 @@ duet_status dt_recipe_check(const dt_recipe *r, const dt_yaml *root, duet_error 
 {
     DT_TRY(check_networks(r, root, err));
     DT_TRY(check_task(r, root, err));
+    DT_TRY(check_data(r, root, err));
     DT_TRY(check_train(r, root, err));
     if (r->device.precision != DT_RECIPE_F32)
         return dt_recipe_fail(err, dt_yaml_place(root, "device.precision"), "device.precision",

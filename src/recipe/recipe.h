@@ -18,6 +18,8 @@ typedef struct dt_recipe {
     struct {
         const char *name, *path; /* path NULL: $DUET_DATA/name */
         int augment;             /* dt_augment */
+        dt_ints scale, crop;     /* per cent: lowest, highest; height, width, or empty */
+        int normalise;           /* dt_normalise */
         int views;               /* 0 shared, 1 independent */
         bool shuffle;
         int64_t validation, workers;

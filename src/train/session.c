@@ -133,9 +133,9 @@ static void add_updates(dt_session *s, int v)
         if (!updates(s, v, i)) continue;
         dt_attributes a;
         memset(&a, 0, sizeof a);
-        a.sgd.network = i;
+        a.update.network = i;
         dt_graph_set_network(s->graph, i, s->peers.at[i].name, true);
-        s->finite[v][i] = dt_node_make(s->graph, DT_OP_SGD, NULL, 0, a, (dt_shape){1, 1, 1, 1}, DT_REAL);
+        s->finite[v][i] = dt_node_make(s->graph, DT_OP_UPDATE, NULL, 0, a, (dt_shape){1, 1, 1, 1}, DT_REAL);
         dt_node_name(s->graph, s->finite[v][i], "update");
     }
     leave_network(s->graph);
@@ -222,10 +222,10 @@ static duet_status first_weights(dt_session *s, duet_error *err)
     const dt_recipe *r = s->recipe;
     for (int i = 0; i < r->n_networks; i++) {
         const char *file = r->networks[i].init;
-        dt_sgd *sgd = &s->state->networks[i].sgd;
-        sgd->momentum_factor = r->train.momentum;
-        sgd->weight_decay = r->train.weight_decay;
-        sgd->nesterov = r->train.nesterov;
+        dt_update *update = &s->state->networks[i].update;
+        update->momentum_factor = r->train.momentum;
+        update->weight_decay = r->train.weight_decay;
+        update->nesterov = r->train.nesterov;
         /* Also with a file: momentum and whatever the file lacks start from a known state. */
         DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
         if (file) DT_TRY(dt_weights_load(s->state, i, file, err));
@@ -358,7 +358,7 @@ duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch
     if ((int64_t)batch->n != s->recipe->train.batch)
         DT_BUG("a batch of %zu images for a step of %lld", batch->n, (long long)s->recipe->train.batch);
     write_inputs(s, batch, epoch);
-    for (int i = 0; i < s->peers.n; i++) s->state->networks[i].sgd.lr = lr * s->recipe->networks[i].lr_scale;
+    for (int i = 0; i < s->peers.n; i++) s->state->networks[i].update.lr = lr * s->recipe->networks[i].lr_scale;
     DT_TRY(dt_program_run(s->step, -1, err));
     DT_TRY(choose_variant(s, &v, err));
     for (int i = 0; i < s->peers.n; i++)

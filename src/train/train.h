@@ -124,7 +124,7 @@ typedef struct dt_session {
     int n_views;
     dt_node time, dropout_key; /* inputs that all networks share; DT_NONE where the task or the models have none */
     size_t image_count;       /* floats of one picture */
-    /* SGD tokens, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
+    /* Tokens of the updates, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
     dt_node finite[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
     dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called */
 } dt_session;

@@ -189,7 +189,7 @@ static void list_covers_every_operation(void **state)
 {
     (void)state;
     bool covered[DT_OP_COUNT] = {[DT_OP_INPUT] = true,  [DT_OP_PARAMETER] = true, [DT_OP_PART] = true,
-                                 [DT_OP_DETACH] = true, [DT_OP_RESHAPE] = true,   [DT_OP_SGD] = true};
+                                 [DT_OP_DETACH] = true, [DT_OP_RESHAPE] = true,   [DT_OP_UPDATE] = true};
     op_case k;
     for (size_t i = 0; op_case_get(i, &k); i++) covered[k.op.kind] = true;
     for (int kind = 0; kind < DT_OP_COUNT; kind++)
@@ -209,16 +209,16 @@ static void fill_sgd(float w[SGD_ALL], float v[SGD_ALL], float g[SGD_ALL], size_
     }
 }
 
-static float run_sgd(dt_device *d, const dt_sgd *p)
+static float run_update(dt_device *d, const dt_update *p)
 {
-    const dt_op op = {.kind = DT_OP_SGD, .n_out = 1, .out = {{1, 1, 1, 1}}};
+    const dt_op op = {.kind = DT_OP_UPDATE, .n_out = 1, .out = {{1, 1, 1, 1}}};
     dt_kernel k = {0};
     duet_error err = {0};
     float flag = NAN;
     if (d->api->kernel(d, &op, &k, &err)) fail_msg("%s", err.message);
     void *scratch = dt_alloc(k.scratch_bytes + 1, 1);
     void *in[1];
-    memcpy(in, &(const dt_sgd *){p}, sizeof in[0]);
+    memcpy(in, &(const dt_update *){p}, sizeof in[0]);
     assert_int_equal(k.run(k.state, in, (void *[]){&flag}, scratch), 0);
     dt_free(scratch);
     if (k.release) k.release(k.state);
@@ -230,7 +230,7 @@ static void check_sgd(size_t which, size_t n, bool nesterov)
     _Alignas(DT_ALIGN) float w[2][SGD_ALL], v[2][SGD_ALL], g[SGD_ALL];
     for (int i = 0; i < 2; i++) {
         fill_sgd(w[i], v[i], g, n);
-        const dt_sgd p = {.weight = w[i],
+        const dt_update p = {.weight = w[i],
                           .momentum = v[i],
                           .gradient = g,
                           .n = n,
@@ -238,7 +238,7 @@ static void check_sgd(size_t which, size_t n, bool nesterov)
                           .momentum_factor = 0.9,
                           .weight_decay = 5e-4,
                           .nesterov = nesterov};
-        assert_float_equal(run_sgd(i ? devices[which] : oracle, &p), 0, 0);
+        assert_float_equal(run_update(i ? devices[which] : oracle, &p), 0, 0);
     }
     for (size_t i = 0; i < SGD_ALL; i++) { /* |v| < 8, |lr * step| < 2: an ulp is below 4 eps; past n, no change */
         const float tolerance = i < n ? 16 * FLT_EPSILON : 0;
@@ -268,8 +268,8 @@ static void sgd_reports_a_gradient_that_is_not_finite(void **state)
                 _Alignas(DT_ALIGN) float w[SGD_ALL], v[SGD_ALL], g[SGD_ALL];
                 fill_sgd(w, v, g, n);
                 g[at] = bad[at % 3];
-                const dt_sgd p = {.weight = w, .momentum = v, .gradient = g, .n = n, .lr = 0.1, .momentum_factor = 0.9};
-                const float flag = run_sgd(devices[d], &p);
+                const dt_update p = {.weight = w, .momentum = v, .gradient = g, .n = n, .lr = 0.1, .momentum_factor = 0.9};
+                const float flag = run_update(devices[d], &p);
                 if (flag != 1) fail_msg("%s: n %zu, bad element %zu: flag %g", titles[d], n, at, (double)flag);
             }
 }

@@ -138,10 +138,12 @@ static dt_source *open_good(const char *name, const char *path)
 static void expect_picture(const dt_source *s, dt_split split, size_t index, size_t i, int32_t label)
 {
     uint8_t got[PIXELS + 1];
-    int32_t got_label = -1;
+    dt_record r = {.pixels = got, .label = -1};
     got[PIXELS] = 123; /* a canary */
-    s->read(s, split, index, got, &got_label, NULL);
-    assert_int_equal(got_label, label);
+    assert_int_equal(s->read(s, split, index, &r, NULL), DUET_OK);
+    assert_int_equal(r.label, label);
+    assert_int_equal(r.height, 32);
+    assert_int_equal(r.width, 32);
     for (size_t k = 0; k < PIXELS; k++) assert_int_equal(got[k % 1024 * 3 + k / 1024], pixel(i, k));
     assert_int_equal(got[PIXELS], 123);
 }

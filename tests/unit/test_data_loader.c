@@ -16,13 +16,14 @@ static uint8_t byte_of(dt_split split, size_t index, size_t k)
     return (uint8_t)((index * 97 + k * 29 + (split == DT_SPLIT_TEST ? 101 : 0)) % 255 + 1);
 }
 
-static void read_numbered(const dt_source *s, dt_split split, size_t index, uint8_t *pixels, int32_t *label,
-                          uint8_t *mask)
+static duet_status read_numbered(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err)
 {
-    (void)s;
-    for (size_t k = 0; k < 3 * PLACES; k++) pixels[k] = byte_of(split, index, k);
-    for (size_t i = 0; mask && i < PLACES; i++) mask[i] = pixels[3 * i] >= 128;
-    *label = (int32_t)index;
+    (void)s, (void)err;
+    for (size_t k = 0; k < 3 * PLACES; k++) out->pixels[k] = byte_of(split, index, k);
+    for (size_t i = 0; out->mask && i < PLACES; i++) out->mask[i] = out->pixels[3 * i] >= 128;
+    out->label = (int32_t)index;
+    out->height = out->width = SIDE;
+    return DUET_OK;
 }
 
 static const dt_source with_masks = {

@@ -206,12 +206,12 @@ static void the_source_hands_out_these_pictures(void **state)
     assert_true(s->facts.masks);
     assert_string_equal(s->facts.class_names[3], "checked ring");
     uint8_t got[BYTES], mask[PLACES];
-    int32_t label;
+    dt_record r = {.pixels = got, .mask = mask};
     for (size_t i = 0; i < IMAGES; i += 37) {
-        s->read(s, i < TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, i < TRAIN ? i : i - TRAIN, got, &label, mask);
+        assert_int_equal(s->read(s, i < TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, i < TRAIN ? i : i - TRAIN, &r, &err), DUET_OK);
         assert_memory_equal(got, pixels + i * BYTES, BYTES);
         assert_memory_equal(mask, masks + i * PLACES, PLACES);
-        assert_int_equal(label, labels[i]);
+        assert_int_equal(r.label, labels[i]);
     }
     for (size_t k = 0; k < 3; k++) { /* the constants for normalisation are those of the training pictures */
         double sum = 0, squares = 0;
@@ -231,7 +231,7 @@ static void the_source_hands_out_these_pictures(void **state)
 static void memory_running_out_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
-    for (long k = 1; k <= 3; k++) {
+    for (long k = 1; k <= 4; k++) {
         duet_error err = {0};
         dt_source *s = NULL;
         dt_alloc_fail_at(k);
@@ -249,7 +249,7 @@ static void every_kind_is_listed_with_help(void **state)
         assert_true(k->name && k->help && k->open);
         assert_ptr_equal(dt_source_kind_find(k->name, NULL), k);
     }
-    assert_int_equal(n, 3);
+    assert_true(n >= 5);
     assert_null(dt_source_kind_find("shape", NULL));
 }
 

@@ -65,7 +65,7 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_COSINE] = dt_cpu_classify,
     [DT_OP_COSINE_GRAD] = dt_cpu_classify,
 
-    [DT_OP_SGD] = dt_cpu_sgd,
+    [DT_OP_UPDATE] = dt_cpu_update,
 };
 
 /* What no file has a kernel for runs on the reference, and says so. Small things that run once a step may stay there. */

@@ -69,6 +69,6 @@ static inline const void *dt_cpu_optional(const dt_op *op, void *const *in, int 
  * shapes. */
 typedef duet_status dt_cpu_maker(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err);
 dt_cpu_maker dt_cpu_batch_norm, dt_cpu_unary, dt_cpu_binary, dt_cpu_fill, dt_cpu_reduce, dt_cpu_classify, dt_cpu_pool,
-    dt_cpu_matmul, dt_cpu_sgd, dt_cpu_convolution, dt_cpu_winograd, dt_cpu_direct, dt_cpu_onednn_convolution;
+    dt_cpu_matmul, dt_cpu_update, dt_cpu_convolution, dt_cpu_winograd, dt_cpu_direct, dt_cpu_onednn_convolution;
 
 #endif

@@ -41,11 +41,11 @@ typedef enum dt_binary {
     DT_BINARY_COUNT
 } dt_binary;
 
-/* What one optimiser pass needs; see dt_sgd. */
-typedef struct dt_sgd_numbers {
+/* What one optimiser pass needs; see dt_update. */
+typedef struct dt_update_numbers {
     float lr, momentum, decay;
     bool nesterov;
-} dt_sgd_numbers;
+} dt_update_numbers;
 
 /* A product of matrices whose rows lie in groups: c[group][row][column]. Each element is a sum over `segments` pieces
  * of `inner` terms; steps are in floats.
@@ -87,8 +87,8 @@ typedef struct dt_loops {
                    size_t b_step, size_t n);
     double (*sum)(const float *x, size_t n);                   /* in double, in an order fixed by the instruction set */
     void (*accumulate)(double *sum, const float *x, size_t n); /* sum[i] += x[i] */
-    /* See dt_sgd; true when every gradient was finite. */
-    bool (*sgd)(float *weight, float *momentum, const float *gradient, size_t n, dt_sgd_numbers p);
+    /* See dt_update; true when every gradient was finite. */
+    bool (*sgd)(float *weight, float *momentum, const float *gradient, size_t n, dt_update_numbers p);
 
     /* ---- rows of c floats (loops_rows.inc) ---------------------------------------------------------------------- */
 

@@ -1,0 +1,49 @@
+"""duet's random numbers, in numpy: Philox4x32-10 (Salmon et al., SC 2011), whose counter is laid out by purpose, epoch and
+index, and the ways of making whole numbers and normals of its words. See src/base/random.c."""
+import numpy as np
+
+INIT, SHUFFLE, AUGMENT, SHAPES, SPLIT, DROPOUT = range(1, 7)
+
+MASK = np.uint64(0xFFFFFFFF)
+
+
+def philox(key, counters):
+    """key: two words; counters [n, 4] -> uint32 [n, 4]."""
+    c = [column.astype(np.uint64) for column in np.asarray(counters).T]
+    k0, k1 = int(key[0]), int(key[1])
+    for _ in range(10):
+        p0, p1 = c[0] * np.uint64(0xD2511F53), c[2] * np.uint64(0xCD9E8D57)
+        c = [(p1 >> np.uint64(32)) ^ c[1] ^ np.uint64(k0), p1 & MASK, (p0 >> np.uint64(32)) ^ c[3] ^ np.uint64(k1), p0 & MASK]
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack(c, axis=1).astype(np.uint32)
+
+
+def words(count, seed, purpose, epoch, index):
+    """The first words of a stream."""
+    blocks = (count + 3) // 4
+    counters = np.empty((blocks, 4), dtype=np.uint32)
+    counters[:, 0] = (purpose << 25) + np.arange(blocks)
+    counters[:, 1:] = epoch, index & 0xFFFFFFFF, index >> 32
+    return philox((seed & 0xFFFFFFFF, seed >> 32), counters).reshape(-1)[:count]
+
+
+def below(n, *stream):
+    """One whole number 0 .. n-1 from the start of a stream."""
+    unfair = (1 << 32) % n
+    for word in words(64, *stream):
+        product = int(word) * n
+        if product & 0xFFFFFFFF >= unfair:
+            return product >> 32
+    raise AssertionError("a stream that is all but impossible")
+
+
+def uniforms(count, *stream):
+    """float32 in [0, 1) with 24 bits."""
+    return ((words(count, *stream) >> np.uint32(8)) * 2.0**-24).astype(np.float32)
+
+
+def normals(count, *stream):
+    """float32, two words each."""
+    pairs = words(2 * count, *stream).reshape(-1, 2).astype(np.float64)
+    u, v = (pairs[:, 0] + 1) * 2.0**-32, pairs[:, 1] * 2.0**-32
+    return (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(np.float32)
