@@ -6,14 +6,14 @@
 
 void dt_parameter_start(dt_graph *g, const char *name, dt_init init, double amount)
 {
-    for (size_t i = 0; i < g->n_parameters; i++) {
-        dt_parameter *p = &g->parameters[i];
-        if (p->node != dt_find_parameter(g, g->network, name)) continue;
-        p->init = init;
-        p->amount = amount;
+    const dt_node x = dt_find_parameter(g, g->network, name);
+    if (x == DT_NONE) {
+        dt_graph_fail(g, DUET_ARG, "there is no parameter '%s' whose start could be changed", name);
         return;
     }
-    dt_graph_fail(g, DUET_ARG, "there is no parameter '%s' whose start could be changed", name);
+    dt_parameter *p = &g->parameters[g->nodes[x].parameter];
+    p->init = init;
+    p->amount = amount;
 }
 
 dt_node dt_group_norm(dt_graph *g, dt_node x, const char *name, size_t groups, double eps)
