@@ -24,6 +24,13 @@ static const row rows[] = {
     {"seg56", 910139, 4703, 263464960, 32, 16, 16},
     {"seg8x2", 525931, 2127, 146825216, 64, 16, 16},
     {"seg20x2", 1301867, 3931, 373317632, 64, 16, 16},
+    {"deeplabv3_resnet18", 13607974, 12063, 129373896704, 128, 64, 128},
+    {"deeplabv3_resnet101", 61118950, 109938, 515837001728, 256, 64, 128},
+    {"deeplabv3_resnet18_w512", 22762918, 17439, 202716741632, 512, 64, 128},
+    {"deeplabv3_resnet101_w512", 79084262, 113522, 658685034496, 512, 64, 128},
+    {"tv_deeplabv3_resnet50", 42004074, 57277, 346529726464, 256, 64, 128},
+    {"tv_deeplabv3_resnet101", 60996202, 109552, 501685420032, 256, 64, 128},
+    {"pspnet_resnet18", 12919334, 11549, 122129350656, 128, 64, 128},
     {"unet_c128", 35746307, 0, 6221856768, 128, 32, 32},
     {"unet_c64", 8952067, 0, 1599209472, 64, 32, 32},
     {"unet_c32", 1624323, 0, 363929600, 32, 32, 32},
@@ -156,7 +163,8 @@ static size_t dropouts(const dt_graph *g)
 static void dropout_is_where_the_model_says_so_and_only_in_training(void **state)
 {
     (void)state;
-    static const struct { const char *name; size_t dropouts; } want[] = {{"seg20", 2}, {"unet_c64", 22}, {"unet_c32", 0}};
+    static const struct { const char *name; size_t dropouts; } want[] = {{"seg20", 2}, {"deeplabv3_resnet18", 3}, {"tv_deeplabv3_resnet50", 2},
+                                                                     {"pspnet_resnet18", 2}, {"unet_c64", 22}, {"unet_c32", 0}};
     for (size_t i = 0; i < DT_COUNT(want); i++) {
         built trained = build(want[i].name, 32, 32, true), used = build(want[i].name, 32, 32, false);
         assert_int_equal(dropouts(trained.g), want[i].dropouts);
@@ -211,6 +219,42 @@ static void seg_starts_kaiming_but_for_the_last_layer(void **state)
     dt_graph_destroy(n.g);
 }
 
+static void large_heads_start_as_pytorch_does_and_their_backbones_kaiming(void **state)
+{
+    (void)state;
+    built n = build("deeplabv3_resnet18", 64, 64, true);
+    parameter_is(n.g, "pretrained.layer4.1.conv2.weight", 4, DT_INIT_NORMAL, sqrt(2.0 / (9 * 512)));
+    parameter_is(n.g, "head.aspp.b3.block.0.weight", 4, DT_INIT_UNIFORM, 1 / sqrt(9 * 512.0));
+    parameter_is(n.g, "head.block.4.weight", 4, DT_INIT_UNIFORM, 1 / sqrt(128.0));
+    parameter_is(n.g, "head.block.4.bias", 1, DT_INIT_UNIFORM, 1 / sqrt(128.0));
+    parameter_is(n.g, "auxlayer.block.4.bias", 1, DT_INIT_UNIFORM, 1 / sqrt(64.0));
+    dt_graph_destroy(n.g);
+    n = build("pspnet_resnet18", 64, 64, true);
+    parameter_is(n.g, "head.psp.conv4.0.weight", 4, DT_INIT_UNIFORM, 1 / sqrt(512.0));
+    parameter_is(n.g, "head.classifier.bias", 1, DT_INIT_UNIFORM, 1 / sqrt(128.0));
+    dt_graph_destroy(n.g);
+    n = build("tv_deeplabv3_resnet50", 64, 64, true);
+    parameter_is(n.g, "backbone.conv1.weight", 4, DT_INIT_NORMAL, sqrt(2.0 / (49 * 64)));
+    parameter_is(n.g, "classifier.0.convs.4.1.weight", 4, DT_INIT_UNIFORM, 1 / sqrt(2048.0));
+    parameter_is(n.g, "aux_classifier.4.weight", 4, DT_INIT_UNIFORM, 1 / sqrt(256.0));
+    dt_graph_destroy(n.g);
+}
+
+static void large_networks_have_an_auxiliary_head(void **state)
+{
+    (void)state;
+    static const struct { const char *name; bool align; } want[] = {
+        {"deeplabv3_resnet18", true}, {"pspnet_resnet18", true}, {"tv_deeplabv3_resnet50", false}};
+    for (size_t i = 0; i < DT_COUNT(want); i++) {
+        built n = build(want[i].name, 65, 97, true);
+        assert_true(is_shape(n.g, n.b.output, 11, 9, 13));
+        assert_true(is_shape(n.g, n.b.aux, 11, 9, 13));
+        assert_int_equal(n.b.align, want[i].align);
+        assert_string_equal(n.b.taps[3].name, "stage4");
+        dt_graph_destroy(n.g);
+    }
+}
+
 static void a_unet_starts_xavier_and_ends_its_branches_in_almost_nothing(void **state)
 {
     (void)state;
@@ -233,7 +277,7 @@ static void a_unet_starts_xavier_and_ends_its_branches_in_almost_nothing(void **
 static void a_failed_allocation_is_reported(void **state)
 {
     (void)state;
-    static const char *const names[] = {"seg8", "unet_c8"};
+    static const char *const names[] = {"seg8", "pspnet_resnet18", "unet_c8"};
     for (size_t i = 0; i < DT_COUNT(names); i++) {
         const dt_model *m = dt_model_find(names[i], NULL);
         dt_model_facts f = {.parameters = 7};
@@ -262,6 +306,8 @@ int main(void)
         cmocka_unit_test(dropout_is_where_the_model_says_so_and_only_in_training),
         cmocka_unit_test(networks_of_one_graph_drop_different_elements),
         cmocka_unit_test(seg_starts_kaiming_but_for_the_last_layer),
+        cmocka_unit_test(large_heads_start_as_pytorch_does_and_their_backbones_kaiming),
+        cmocka_unit_test(large_networks_have_an_auxiliary_head),
         cmocka_unit_test(a_unet_starts_xavier_and_ends_its_branches_in_almost_nothing),
         cmocka_unit_test(a_failed_allocation_is_reported),
     };
