@@ -43,11 +43,10 @@ struct duet_network {
 
 static void fill_table(duet_network *network)
 {
-    duet_network_info info;
-    duet_network_describe(network, &info);
+    const dt_normalisation n = dt_trained_normalisation(network->inner, NULL);
     for (int c = 0; c < 3; c++)
         for (int byte = 0; byte < 256; byte++)
-            network->table[c][byte] = ((float)byte / 255.0f - info.mean[c]) / info.std[c];
+            network->table[c][byte] = ((float)byte / n.unit - n.mean[c]) / n.std[c];
 }
 
 duet_status duet_network_open(const char *weights, const duet_network_options *options, duet_network **out, duet_error *err)
@@ -129,12 +128,14 @@ duet_status duet_network_classify(duet_network *network, const uint8_t *pixels, 
 static duet_status check_fit(const duet_network *network, const dt_data_facts *f, size_t images, duet_error *err)
 {
     const dt_trained *c = network->inner;
-    if (f->classes != c->classes)
+    const bool pixels = c->task->needs & DT_NEEDS_PIXEL_LABELS, whole = c->task->needs & DT_NEEDS_LABELS;
+    if ((pixels && f->labels != DT_LABELS_PIXELS) || (whole && f->labels != DT_LABELS_CLASS))
+        return dt_fail(err, DUET_SHAPE, "%s is a network for task %s, and %s has a class for %s; measure it on data of its kind", c->model->name,
+                       c->task->name, f->name, pixels ? "each picture" : "every pixel");
+    if ((pixels || whole) && f->classes != c->classes)
         return dt_fail(err, DUET_SHAPE, "%s knows %zu classes%s%s, %s has %zu; measure it on the data it was trained on", c->model->name,
                        c->classes, *c->data ? " of " : "", c->data, f->name, f->classes);
-    if (f->height != c->model->image || f->width != c->model->image)
-        return dt_fail(err, DUET_SHAPE, "%s takes pictures of %zux%zu pixels, %s has %zux%zu", c->model->name, c->model->image,
-                       c->model->image, f->name, f->height, f->width);
+    if (!f->mixed_sizes) DT_TRY(dt_model_check_size(c->model, f->height, f->width, err));
     if (images == 0) return dt_fail(err, DUET_DATA, "%s has no pictures to measure on", f->name);
     return DUET_OK;
 }
@@ -147,17 +148,16 @@ duet_status duet_network_evaluate(duet_network *network, const duet_data *data, 
     const size_t images = split == DUET_SPLIT_TRAIN ? f->train_images : f->test_images;
     DT_TRY(check_fit(network, f, images, err));
 
-    dt_renormalised source;
-    dt_api_renormalise(data->source, c->normalised ? c->mean : f->mean, c->normalised ? c->std : f->std, &source);
-    const dt_loader_spec spec = {.source = &source.base, .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST,
-                                 .n_indices = images, .batch = c->network.batch, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 1};
+    const dt_normalisation seen = dt_trained_normalisation(c, f);
+    const dt_noising noise = dt_trained_noising(c);
+    const dt_loader_spec spec = {.source = data->source, .normalise = &seen, .noising = c->task->needs & DT_NEEDS_NOISE ? &noise : NULL, .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST,
+                                 .n_indices = images, .batch = f->mixed_sizes ? 1 : c->network.batch, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 1};
     dt_loader *loader;
     dt_evaluation evaluation = {0};
-    const dt_task *task = dt_task_find(dt_model_task(c->model), err);
-    const dt_subjects of = {.networks = &c->network, .n = 1, .task = task};
+    const dt_subjects of = {.networks = &c->network, .n = 1, .task = c->task, .config = &c->config};
     DT_TRY(dt_loader_create(&spec, &loader, err));
     duet_status st = dt_evaluate(&of, loader, logits ? &logits : NULL, NULL, NULL, &evaluation, err);
     dt_loader_destroy(loader);
-    if (!st) *out = dt_api_measures(task, &evaluation.measures[0]);
+    if (!st) *out = dt_api_measures(c->task, &evaluation.measures[0]);
     return st;
 }

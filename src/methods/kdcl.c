@@ -181,6 +181,8 @@ static duet_status check(const dt_peers *peers, const void *config, size_t valid
                        task->name);
     if (c->target == TARGET_LINEAR && task && !task->best_mixture)
         return dt_fail(err, DUET_RECIPE, "method kdcl: target: linear is not there for task %s: add `target: mean`, or naive", task->name);
+    const char *why = task && task->no_units && c->target != TARGET_MEAN ? task->no_units(peers->targets.config) : NULL;
+    if (why) return dt_fail(err, DUET_RECIPE, "method kdcl: this target %s", why);
     if (c->target == TARGET_GENERAL && task && !task->class_probabilities)
         return dt_fail(err, DUET_RECIPE, "method kdcl: target: general weighs class probabilities of whole pictures, and task %s has none: add "
                        "`target: mean`, or naive", task->name);

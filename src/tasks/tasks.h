@@ -97,6 +97,8 @@ typedef struct dt_task {
     dt_node (*unit_loss)(dt_graph *g, dt_node answer, const dt_targets *t);
     dt_node (*relative)(dt_graph *g, dt_node answer, const dt_targets *t);
     dt_node (*best_mixture)(dt_graph *g, const dt_node *answers, size_t n, const dt_targets *t);
+    /* Why KDCL cannot choose among units with these options, as a line to add; NULL, or a function that gives NULL: it can. */
+    const char *(*no_units)(const dt_task_config *c);
     bool class_probabilities; /* answers are logits of classes of whole pictures, whose errors on held-out pictures KDCL's `general` weighs */
 
     /* ---- ADM ------------------------------------------------------------------------------------------------ */
@@ -117,9 +119,14 @@ typedef struct dt_task {
     dt_node (*accuracy)(dt_graph *g, dt_node logits, const dt_targets *t);
 } dt_task;
 
-extern const dt_task dt_task_classify;
+extern const dt_task dt_task_classify, dt_task_segment, dt_task_denoise;
 const dt_task *dt_task_find(const char *name, duet_error *err);
 const dt_task *dt_task_at(size_t i); /* NULL past the end */
+
+/* denoise: ab[i], i = 0..timesteps-1: the share of the picture left after step i, in double (noise_schedule.c). */
+void dt_noise_schedule(const dt_task_config *c, double *ab);
+/* sqrt(ab) and sqrt(1 - ab), [timesteps] each, rounded to float. DUET_MEMORY. */
+duet_status dt_noise_tables(const dt_task_config *c, float *signal, float *noise, duet_error *err);
 
 /* ---- measures ------------------------------------------------------------------------------------------------ */
 
@@ -131,6 +138,8 @@ typedef struct dt_pair_measures {
     double value[DT_MAX_PAIR_METRICS];
 } dt_pair_measures;
 
-extern const dt_scoring dt_scoring_classify, dt_scoring_classify_pair; /* METHODS.md 4 */
+enum { DT_MAX_SEGMENT_CLASSES = 255 };
+extern const dt_scoring dt_scoring_classify, dt_scoring_classify_pair, dt_scoring_segment, dt_scoring_segment_pair, dt_scoring_denoise,
+    dt_scoring_denoise_pair;
 
 #endif

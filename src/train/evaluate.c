@@ -1,11 +1,9 @@
-/* Networks in inference mode: one alone, several over a data set, one from a weights file.
+/* Networks in inference mode: one alone, several over a data set.
  *
  * Batches have one size, so that programs are compiled once; an incomplete last batch is filled with zero pictures
  * whose logits nobody looks at (in inference mode no picture influences another). */
 #include "train_impl.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 size_t dt_evaluation_batch(size_t images)
@@ -19,8 +17,8 @@ size_t dt_evaluation_batch(size_t images)
 
 /* ---- one network ----------------------------------------------------------------------------------------------- */
 
-static duet_status describe(int network, const char *name, const dt_model *model, dt_network_size size, dt_inference *out,
-                            duet_error *err)
+duet_status dt_inference_describe(int network, const char *name, const dt_model *model, dt_network_size size, dt_inference *out,
+                                  duet_error *err)
 {
     dt_model_inputs in = DT_MODEL_INPUTS;
     out->graph = dt_graph_create();
@@ -28,6 +26,9 @@ static duet_status describe(int network, const char *name, const dt_model *model
     in.image = out->image = dt_input(out->graph, "image", DT_REAL, (dt_shape){size.batch, 3, size.height, size.width});
     in.time = out->time = dt_input(out->graph, "time", DT_INDEX, (dt_shape){size.batch, 1, 1, 1});
     in.classes = size.classes;
+    out->network = network;
+    out->name = name;
+    out->model = model;
     dt_graph_set_network(out->graph, network, name, false);
     const dt_built built = model->build(model, out->graph, &in);
     DT_TRY(dt_graph_check(out->graph, err));
@@ -43,8 +44,9 @@ static duet_status describe(int network, const char *name, const dt_model *model
     return DUET_OK;
 }
 
-static duet_status compile(dt_inference *i, dt_state *s, duet_error *err)
+duet_status dt_inference_compile(dt_inference *i, dt_state *s, duet_error *err)
 {
+    i->state = s;
     const dt_program_spec spec = {.graph = i->graph, .state = s, .outputs = &i->output, .n_outputs = 1};
     i->padded = dt_alloc(i->batch * i->image_count, sizeof *i->padded);
     i->padded_output = dt_alloc(i->batch * i->output_count, sizeof *i->padded_output);
@@ -58,11 +60,19 @@ duet_status dt_inference_create(dt_state *s, int network, const char *name, cons
                                 dt_inference *out, duet_error *err)
 {
     dt_inference i = {0};
-    duet_status st = describe(network, name, model, size, &i, err);
-    if (!st) st = compile(&i, s, err);
+    duet_status st = dt_inference_describe(network, name, model, size, &i, err);
+    if (!st) st = dt_inference_compile(&i, s, err);
     if (st) dt_inference_release(&i);
     else *out = i;
     return st;
+}
+
+duet_status dt_inference_resize(dt_inference *i, size_t height, size_t width, duet_error *err)
+{
+    const dt_inference old = *i;
+    const dt_network_size size = {.classes = old.classes, .height = height, .width = width, .batch = old.batch};
+    dt_inference_release(i);
+    return dt_inference_create(old.state, old.network, old.name, old.model, size, i, err);
 }
 
 void dt_inference_release(dt_inference *i)
@@ -107,10 +117,23 @@ typedef struct dt_pass {
 static dt_answers answers_of(const dt_pass *p, int network, const dt_batch *batch)
 {
     const dt_inference *i = &p->of->networks[network];
+    const bool pixels = p->of->task->needs & DT_NEEDS_PIXEL_LABELS;
     dt_answers a = {.output = p->output[network], .shape = i->shape, .align = i->align, .height = i->height, .width = i->width,
-                    .classes = i->classes, .config = p->of->config, .labels = batch->labels};
+                    .classes = i->classes, .config = p->of->config, .labels = pixels ? batch->pixel_labels : batch->labels,
+                    .noise = batch->noise, .time = batch->time};
     a.shape.n = batch->n;
     return a;
+}
+
+/* Pictures of another size than the last ones: the network is built anew for them. */
+static duet_status fit(dt_pass *p, int network, const dt_batch *batch, duet_error *err)
+{
+    dt_inference *i = &p->of->networks[network];
+    DT_TRY(dt_model_check_size(i->model, batch->height, batch->width, err));
+    DT_TRY(dt_inference_resize(i, batch->height, batch->width, err));
+    dt_free(p->output[network]);
+    p->output[network] = dt_alloc(i->batch * i->output_count, sizeof *p->output[network]);
+    return p->output[network] ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the output of a picture of %zux%zu", batch->height, batch->width);
 }
 
 static duet_status add_batch(dt_pass *p, const dt_batch *batch, float *const *keep, int32_t *labels, duet_error *err)
@@ -119,7 +142,8 @@ static duet_status add_batch(dt_pass *p, const dt_batch *batch, float *const *ke
     dt_answers answers[DT_MAX_NETWORKS];
     for (int i = 0; i < of->n; i++) {
         dt_inference *network = &of->networks[i];
-        DT_TRY(dt_inference_run(network, batch->images[0], NULL, batch->n, p->output[i], err));
+        if (batch->height != network->height || batch->width != network->width) DT_TRY(fit(p, i, batch, err));
+        DT_TRY(dt_inference_run(network, batch->images[0], batch->time, batch->n, p->output[i], err));
         answers[i] = answers_of(p, i, batch);
         of->task->scoring->add(p->sums[i], &answers[i], NULL);
         if (keep && keep[i])
@@ -143,7 +167,7 @@ static duet_status run_pass(dt_pass *p, dt_loader *loader, float *const *keep, i
         if (!st) st = add_batch(p, batch, keep, labels, err);
         dt_loader_give_back(loader, batch);
     }
-    return st;
+    return st ? st : dt_loader_status(loader, err);
 }
 
 static void finish_pass(const dt_pass *p, dt_evaluation *out)
@@ -187,91 +211,4 @@ duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *
         for (int b = a + 1; b < of->n; b++) dt_free(p.pair_sums[a][b]);
     }
     return st;
-}
-
-/* ---- a weights file -------------------------------------------------------------------------------------------- */
-
-static bool three_floats(const char *text, float out[3])
-{
-    char *end = NULL;
-    for (int i = 0; i < 3; i++) {
-        if (!text) return false;
-        out[i] = strtof(text, &end);
-        if (end == text || !isfinite(out[i])) return false;
-        text = *end == ',' ? end + 1 : i < 2 ? NULL : end;
-    }
-    return *end == '\0';
-}
-
-static int64_t whole_number(const char *text, int64_t otherwise)
-{
-    if (!text || *text < '0' || *text > '9') return otherwise;
-    return (int64_t)strtoll(text, NULL, 10);
-}
-
-/* What the file says of itself, and what the caller says instead. */
-static duet_status read_card(dt_trained *c, const char *path, const char *model, size_t classes, duet_error *err)
-{
-    dt_saved *file = NULL;
-    DT_TRY(dt_saved_open(path, &file, err));
-    const char *said = dt_saved_metadata(file, "model");
-    const char *data = dt_saved_metadata(file, "data");
-    duet_status st = DUET_OK;
-    const int64_t said_classes = whole_number(dt_saved_metadata(file, "classes"), 0);
-    c->classes = classes ? classes : (size_t)said_classes;
-    c->epoch = whole_number(dt_saved_metadata(file, "epoch"), -1);
-    c->normalised = three_floats(dt_saved_metadata(file, "mean"), c->mean) &&
-                    three_floats(dt_saved_metadata(file, "std"), c->std) && c->std[0] > 0 && c->std[1] > 0 &&
-                    c->std[2] > 0;
-    snprintf(c->data, sizeof c->data, "%s", data ? data : "");
-    if (!model && !said)
-        st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; name it, for example --model resnet20",
-                     path);
-    else if (c->classes < 2 || c->classes > 1000000)
-        st = dt_fail(err, DUET_FORMAT,
-                     "%s: does not say how many classes it knows; name the data set it was trained on", path);
-    else {
-        c->model = dt_model_find(model ? model : said, err);
-        if (!c->model) {
-            st = err ? err->status : DUET_ARG;
-            dt_context(err, "%s", path);
-        }
-    }
-    dt_saved_close(file);
-    return st;
-}
-
-static dt_network_size own_size(const dt_trained *c, size_t batch)
-{
-    return (dt_network_size){.classes = c->classes, .height = c->model->image, .width = c->model->image, .batch = batch};
-}
-
-duet_status dt_trained_open(const char *path, const char *model, size_t classes, const char *device, int threads,
-                               size_t batch, dt_trained **out, duet_error *err)
-{
-    const dt_device_api *api = dt_device_find(device, err);
-    if (!api) return err ? err->status : DUET_ARG;
-    dt_trained *c = dt_alloc(1, sizeof *c);
-    if (!c) return dt_fail(err, DUET_MEMORY, "%s: no memory", path);
-
-    const dt_device_options options = {.threads = threads, .precision = DT_F32};
-    duet_status st = read_card(c, path, model, classes, err);
-    if (!st) st = api->open(&options, &c->device, err);
-    if (!st) st = describe(0, c->model->name, c->model, own_size(c, batch), &c->network, err);
-    if (!st)
-        st = dt_state_create(c->device, c->network.graph, (const char *const[]){c->model->name}, 1, &c->state, err);
-    if (!st) st = dt_weights_load(c->state, 0, path, err);
-    if (!st) st = compile(&c->network, c->state, err);
-    if (st) dt_trained_close(c);
-    else *out = c;
-    return st;
-}
-
-void dt_trained_close(dt_trained *c)
-{
-    if (!c) return;
-    dt_inference_release(&c->network);
-    dt_state_destroy(c->state);
-    if (c->device) c->device->api->close(c->device);
-    dt_free(c);
 }

@@ -252,14 +252,13 @@ duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_
     return st;
 }
 
-duet_status dt_session_prepare_evaluation(dt_session *s, size_t batch, duet_error *err)
+duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, duet_error *err)
 {
     for (int i = 0; i < s->peers.n; i++) {
         const dt_recipe_network *n = &s->recipe->networks[i];
         if (s->eval[i].program) continue;
         const dt_model *model = dt_model_find(n->model, err);
         if (!model) return err ? err->status : DUET_ARG;
-        const dt_network_size size = {.classes = s->data.classes, .height = s->data.height, .width = s->data.width, .batch = batch};
         DT_TRY(dt_inference_create(s->state, i, n->name, model, size, &s->eval[i], err));
     }
     return DUET_OK;
@@ -296,7 +295,13 @@ static void write_inputs(dt_session *s, const dt_batch *batch, uint32_t epoch)
     const float epoch_number = (float)epoch;
     for (int v = 0; v < s->n_views; v++)
         dt_program_write(s->step, s->image[v], batch->images[v], batch->n * s->image_count);
-    if (t->labels != DT_NONE) dt_program_write(s->step, t->labels, batch->labels, batch->n);
+    if (s->recipe->task->needs & DT_NEEDS_PIXEL_LABELS) dt_program_write(s->step, t->labels, batch->pixel_labels, batch->n * s->image_count / 3);
+    else if (t->labels != DT_NONE) dt_program_write(s->step, t->labels, batch->labels, batch->n);
+    if (t->noise != DT_NONE) {
+        dt_program_write(s->step, t->noise, batch->noise, batch->n * s->image_count);
+        dt_program_write(s->step, s->time, batch->time, batch->n);
+    }
+    if (s->dropout_key != DT_NONE) dt_program_write(s->step, s->dropout_key, &s->dropout, 1);
     if (t->mask != DT_NONE && batch->mask)
         dt_program_write(s->step, t->mask, batch->mask, batch->n * s->image_count / 3);
     dt_program_write(s->step, s->peers.ramp_epoch, &epoch_number, 1);

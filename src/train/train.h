@@ -43,6 +43,10 @@ enum { DT_DATA_SEED = DT_SHAPES_SEED };
 typedef struct dt_inference {
     dt_graph *graph;
     dt_program *program;
+    dt_state *state;          /* whose weights it uses; borrowed, as name and model are */
+    const char *name;
+    const dt_model *model;
+    int network;
     dt_node image, time, output;
     dt_shape shape;           /* of the output */
     bool align;               /* dt_built.align */
@@ -62,6 +66,8 @@ typedef struct dt_network_size {
 duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, dt_network_size size,
                                 dt_inference *out, duet_error *err);
 void dt_inference_release(dt_inference *i); /* a zeroed one is fine */
+/* The same network for pictures of another size. On error *i is released. */
+duet_status dt_inference_resize(dt_inference *i, size_t height, size_t width, duet_error *err);
 /* images [n, h, w, 3] normalised, time [n] (denoise; else NULL) -> output [n, ...], NHWC; 1 <= n <= batch. Allocates nothing. */
 duet_status dt_inference_run(dt_inference *i, const float *images, const int32_t *time, size_t n, float *output, duet_error *err);
 
@@ -74,6 +80,10 @@ typedef struct dt_trained {
     const dt_model *model;
     size_t classes;
     char data[32];          /* the data set it was trained on, "" when the file does not say */
+    const dt_task *task;
+    dt_task_config config;  /* of a network that denoises: how noise grows */
+    float *signal, *noise;  /* the same as tables [timesteps]; NULL for other tasks */
+    dt_normalise normalise;
     bool normalised;        /* mean and std are in the file */
     float mean[3], std[3];
     int64_t epoch;          /* -1 when the file does not say */
@@ -83,6 +93,10 @@ typedef struct dt_trained {
 duet_status dt_trained_open(const char *path, const char *model, size_t classes, const char *device, int threads,
                                size_t batch, dt_trained **out, duet_error *err);
 void dt_trained_close(dt_trained *c);
+/* What pictures must look like to it; data (may be NULL): what to believe where the file does not say. */
+dt_normalisation dt_trained_normalisation(const dt_trained *c, const dt_data_facts *data);
+/* Fixed noise for measuring a network that denoises. Borrows from c. */
+dt_noising dt_trained_noising(const dt_trained *c);
 
 typedef struct dt_evaluation {
     size_t images;
@@ -124,6 +138,7 @@ typedef struct dt_session {
     int n_views;
     dt_node time, dropout_key; /* inputs that all networks share; DT_NONE where the task or the models have none */
     size_t image_count;       /* floats of one picture */
+    int32_t dropout;          /* what dropout_key is set to: the number of the step, from 0 */
     /* Tokens of the updates, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
     dt_node finite[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
     dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called */
@@ -134,7 +149,7 @@ typedef struct dt_session {
 duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err);
 void dt_session_destroy(dt_session *s);
 /* Compiles `eval`: every network in inference mode, on the session's own weights. A second call does nothing. */
-duet_status dt_session_prepare_evaluation(dt_session *s, size_t batch, duet_error *err);
+duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, duet_error *err);
 /* Networks whose parameters a step changes: neither frozen nor without a loss in every variant. */
 bool dt_session_trains(const dt_session *s, int network);
 /* One step on a batch of exactly train.batch images: writes inputs, runs, chooses, runs. epoch: from 0. lr: before

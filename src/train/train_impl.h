@@ -4,6 +4,7 @@
  *     session.c     recipe -> graph -> program; one step
  *     evaluate.c    networks in inference mode, measures over a data set
  *     weights.c     one network <-> one safetensors file
+ *     trained.c     a safetensors file, ready to be used
  *     checkpoint.c  the whole run <-> state.safetensors
  *     run_folder.c  log.jsonl, metrics.csv, recipe.yaml, environment.json
  *     events.c      what the lines of those files say */
@@ -25,6 +26,12 @@ duet_status dt_check_finite(const char *network, const char *tensor, const float
 duet_status dt_check_saved(const dt_saved_tensor *found, const dt_tensor *t, duet_error *err);
 /* "[16, 3, 3, 3]" into text; returns text. */
 const char *dt_file_shape_text(int rank, const size_t *shape, char text[96]);
+
+/* ---- evaluate.c: a network from a file needs its graph before there is a state ---------------------------------- */
+
+duet_status dt_inference_describe(int network, const char *name, const dt_model *model, dt_network_size size, dt_inference *out,
+                                  duet_error *err);
+duet_status dt_inference_compile(dt_inference *i, dt_state *s, duet_error *err);
 
 /* ---- the run as it stands -------------------------------------------------------------------------------------- */
 
