@@ -40,13 +40,17 @@ typedef struct dt_model {
     const char *task;      /* NULL: "classify" */
     int depth, width;      /* of the family's formula */
     size_t image;          /* the side of the picture it is made for */
-    size_t image_step;     /* 0: takes that side only; else any height and width that are multiples of this */
+    size_t image_width;    /* 0: as `image`, which is else the height */
+    size_t image_step;     /* 0: takes that size only; else any height and width that are multiples of this */
+    size_t classes;        /* of the data it is made for; 0: its task has none */
     bool dropout;          /* has layers that read dropout_key */
     /* Builds into the graph's current network. */
     dt_built (*build)(const struct dt_model *m, dt_graph *g, const dt_model_inputs *in);
     const void *data;      /* of the family */
 } dt_model;
 
+/* The width of the picture it is made for. */
+static inline size_t dt_model_width(const dt_model *m) { return m->image_width ? m->image_width : m->image; }
 /* The task it is made for. */
 static inline const char *dt_model_task(const dt_model *m) { return m->task ? m->task : "classify"; }
 /* DUET_SHAPE with what it takes when pictures of this size cannot be given to it. */
@@ -58,10 +62,11 @@ const dt_model *dt_model_at(size_t i);                            /* NULL past t
 /* Counts of MODELS.md, found by building the graph for one image. */
 typedef struct dt_model_facts {
     size_t parameters, buffers; /* buffers include one num_batches_tracked per batch norm, as PyTorch counts */
-    double macs;                /* per image: convolutions and linear layer, padding counted */
+    double macs;                /* per image of the model's own size: convolutions, linear layers, attention's products; padding counted */
     dt_built built;
     dt_shape tap_shape[DT_MAX_TAPS];
 } dt_model_facts;
+/* classes 0: the model's own. Auxiliary heads are counted in. */
 duet_status dt_model_measure(const dt_model *m, size_t classes, dt_model_facts *out, duet_error *err);
 
 #endif

@@ -48,7 +48,7 @@ static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
 }
 
 #define RESNET(name_, depth_, width_, help_)                                                                           \
-    {.name = name_, .family = "resnet", .help = help_, .depth = depth_, .width = width_, .image = 32, .build = build}
+    {.name = name_, .family = "resnet", .help = help_, .depth = depth_, .width = width_, .image = 32, .classes = 100, .build = build}
 
 static const dt_model models[] = {
     RESNET("resnet8", 8, 1, "1 block a stage, 16-32-64 channels; the smallest student"),

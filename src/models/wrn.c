@@ -40,7 +40,7 @@ static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
 }
 
 #define WRN(name_, depth_, width_, help_)                                                                              \
-    {.name = name_, .family = "wrn", .help = help_, .depth = depth_, .width = width_, .image = 32, .build = build}
+    {.name = name_, .family = "wrn", .help = help_, .depth = depth_, .width = width_, .image = 32, .classes = 100, .build = build}
 
 static const dt_model models[] = {
     WRN("wrn_16_1", 16, 1, "2 layers a stage, 16-32-64 channels"),
