@@ -75,7 +75,7 @@ static void print_all(void)
         char text[600];
         if (kind.needs) snprintf(text, sizeof text, "%s. Needs %s", kind.help, kind.needs);
         else snprintf(text, sizeof text, "%s", kind.help);
-        cli_print_entry(kind.name, 12, text);
+        cli_print_entry(kind.name, 14, text);
     }
     printf("\n%s", cli_on(stdout, CLI_DIM));
     cli_print_folded(stdout, 0, "Files are looked for at --path (data.path in a recipe), else in $DUET_DATA/NAME. Check them: duet data NAME");

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Draws docs/images/shapes.png, a contact sheet of the data set `shapes`, with the library's own code.
+"""Draws docs/images/shapes.png and shapes_seg.png, contact sheets of the drawn data sets, with the library's own code.
 
-  scripts/shapes_sheet.py [OUT.png]        needs a C compiler and the Python standard library
+  scripts/shapes_sheet.py [FOLDER]        needs a C compiler and the Python standard library
 """
 import os
 import struct
@@ -11,15 +11,15 @@ import tempfile
 import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SOURCES = ("scripts/shapes_sheet.c", "src/data/shapes.c", "src/data/shapes_draw.c", *("src/base/%s.c" % name for name in ("error", "memory", "random", "text")))
+SOURCES = ("src/data/shapes.c", "src/data/shapes_draw.c", *("src/base/%s.c" % name for name in ("error", "memory", "random", "text")))
 
 
-def drawn():
-    """Width, height and RGB bytes of the sheet."""
+def drawn(sheet):
+    """Width, height and RGB bytes of the sheet that scripts/SHEET.c draws."""
     with tempfile.TemporaryDirectory() as folder:
         program = os.path.join(folder, "shapes_sheet")
         subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O1", "-D_GNU_SOURCE", "-I" + ROOT + "/include", "-I" + ROOT + "/src",
-                        *(os.path.join(ROOT, s) for s in SOURCES), "-lm", "-o", program], check=True)
+                        *(os.path.join(ROOT, s) for s in ("scripts/%s.c" % sheet, *SOURCES)), "-lm", "-o", program], check=True)
         ppm = subprocess.run([program], check=True, stdout=subprocess.PIPE).stdout
     magic, size, most, pixels = ppm.split(b"\n", 3)
     assert magic == b"P6" and most == b"255"
@@ -37,10 +37,10 @@ def png(width, height, pixels):
 
 
 def main():
-    out = sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "docs", "images", "shapes.png")
-    image = png(*drawn())
-    with open(out, "wb") as f:
-        f.write(image)
+    folder = sys.argv[1] if len(sys.argv) > 1 else os.path.join(ROOT, "docs", "images")
+    for sheet in ("shapes_sheet", "shapes_seg_sheet"):
+        with open(os.path.join(folder, sheet.replace("_sheet", ".png")), "wb") as f:
+            f.write(png(*drawn(sheet)))
 
 
 if __name__ == "__main__":

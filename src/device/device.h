@@ -19,13 +19,37 @@ typedef struct dt_op {
     dt_shape out[2];            /* n_out of them; BN_STATS and BN_GRAD_STATS have the second with a.bn.emit only */
 } dt_op;
 
-/* What the kernel of DT_OP_UPDATE works on: the flat blocks of one network; the train loop changes lr between runs. */
-typedef struct dt_update {
-    void *weight, *momentum;   /* [n] reals */
-    const void *gradient;      /* [n] reals */
-    size_t n;
-    double lr, momentum_factor, weight_decay; /* lr already times the network's lr_scale */
+typedef enum dt_optimiser { DT_SGD, DT_ADAM, DT_ADAMW } dt_optimiser;
+
+/* How weights w follow their gradients g, in this order, t = 1 in the first update:
+ *
+ *     clip_norm  g <- g min(1, clip_norm / (|g| + 1e-6)), |g| over all of the network's gradients
+ *     sgd        g <- g + decay w,  v <- momentum v + g,  w <- w - lr (g + momentum v  with Nesterov, else v)
+ *     adam       g <- g + decay w;    adamw  w <- w - lr decay w  instead; then both
+ *                v <- beta1 v + (1 - beta1) g,  s <- beta2 s + (1 - beta2) g^2
+ *                w <- w - lr / (1 - beta1^t) v / (sqrt(s) / sqrt(1 - beta2^t) + eps)
+ *     ema        e <- m e + (1 - m) w,  m = min(ema, t / (t + 9)), which is (1 + k) / (10 + k) in step k from 0
+ *
+ * Source: torch.optim.SGD (dampening 0), Adam, AdamW, torch.nn.utils.clip_grad_norm_; the average is ours. */
+typedef struct dt_update_rule {
+    dt_optimiser optimiser;
+    double momentum;          /* of sgd */
+    double beta1, beta2, eps; /* of adam and adamw */
+    double weight_decay;
+    double clip_norm, ema;    /* 0: off */
     bool nesterov;
+} dt_update_rule;
+
+/* What the kernel of DT_OP_UPDATE works on: the flat blocks of one network. A run counts `updates` up. */
+typedef struct dt_update {
+    void *weight, *momentum; /* [n] reals; momentum: v above */
+    void *second, *average;  /* [n] reals: s and e above; NULL where the rule has none */
+    const void *gradient;    /* [n] reals */
+    size_t n;
+    dt_update_rule rule;
+    double lr;               /* set before each run; already times the network's lr_scale */
+    double norm;             /* |g| of the last run, before clipping; with clip_norm only */
+    int64_t updates;         /* made so far */
 } dt_update;
 
 /* A kernel: called once per step with the addresses of its inputs and outputs, nothing to decide, nothing to allocate.

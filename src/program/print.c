@@ -15,10 +15,18 @@ static bool is_slow_convolution(const dt_entry *e)
     return is_convolution(e->op.kind) && (e->kernel.fallback || strstr(e->kernel.note, "ref"));
 }
 
-/* An update's traffic is not in its shapes: reads weight, momentum, gradient, writes weight, momentum. */
+/* An update's traffic is not in its shapes: it reads and writes every block that it has, but only reads gradients: for their
+ * norm once more. */
+static double update_bytes(const dt_program *p, const dt_network_state *n)
+{
+    const dt_update *u = &n->update;
+    const double passes = 5 + 2 * (u->second != NULL) + 2 * (u->average != NULL) + (u->rule.clip_norm > 0);
+    return passes * (double)dt_real_bytes(p->device) * (double)n->n_weights;
+}
+
 static double entry_bytes(const dt_program *p, const dt_entry *e)
 {
-    if (e->op.kind == DT_OP_UPDATE) return 5.0 * (double)dt_real_bytes(p->device) * (double)p->state->networks[e->op.a.update.network].n_weights;
+    if (e->op.kind == DT_OP_UPDATE) return update_bytes(p, &p->state->networks[e->op.a.update.network]);
     return dt_op_bytes(&e->op);
 }
 
@@ -32,8 +40,11 @@ void dt_program_describe(const dt_program *p, dt_program_facts *out)
         f.macs += dt_op_macs(&p->entries[i].op);
         f.bytes += entry_bytes(p, &p->entries[i]);
     }
-    for (int i = 0; i < p->state->n_networks; i++)
-        f.state_bytes += dt_real_bytes(p->device) * (3 * p->state->networks[i].n_weights + p->state->networks[i].n_buffers);
+    for (int i = 0; i < p->state->n_networks; i++) {
+        const dt_network_state *n = &p->state->networks[i];
+        const size_t blocks = 3u + (n->second != NULL) + (n->average != NULL);
+        f.state_bytes += dt_real_bytes(p->device) * (blocks * n->n_weights + n->n_buffers);
+    }
     *out = f;
 }
 

@@ -1,6 +1,6 @@
 /* A compiled step: a flat list of kernels over placed memory, and the state it trains.
  *
- *     dt_state      weights, buffers, momentum and gradients of every network, as flat blocks on a device
+ *     dt_state      weights, buffers, gradients and what the optimiser keeps, of every network, as flat blocks on a device
  *     dt_program    graph + device + state -> segments of kernels. Segment 0 is the common part; where a method has
  *                   variants, one more segment each, of which a run executes one (dt_program_choose)
  *
@@ -27,8 +27,9 @@ typedef struct dt_network_state {
     size_t n_tensors;
     size_t n_weights, n_buffers; /* reals */
     void *weights, *momentum, *gradients, *buffers; /* on the device; each tensor starts on a DT_ALIGN boundary */
+    void *second, *average;                         /* NULL where the rule of dt_state_learn_by needs none */
     int64_t batches_tracked;
-    dt_update update; /* points into the blocks; the train loop sets its numbers */
+    dt_update update; /* points into the blocks; the train loop sets lr before each run */
 } dt_network_state;
 
 typedef struct dt_state {
@@ -36,19 +37,34 @@ typedef struct dt_state {
     dt_network_state *networks;
     int n_networks;
     dt_arena arena;
+    struct dt_state *averaged; /* see dt_state_averaged */
 } dt_state;
 
 /* Blocks for the networks of g (parameters grouped by their network, names[i] the network's name). */
 duet_status dt_state_create(dt_device *d, const dt_graph *g, const char *const *names, int n_networks, dt_state **out, duet_error *err);
 void dt_state_destroy(dt_state *s);
-/* Fills weights and buffers of network i from (seed, i); momentum becomes zero. */
+/* How network i is updated, before anything of it is compiled or written; allocates the blocks that the rule needs. Without
+ * this call: plain SGD. DUET_MEMORY. */
+duet_status dt_state_learn_by(dt_state *s, int network, const dt_update_rule *rule, duet_error *err);
+/* Fills weights and buffers of network i from (seed, i), and restarts it. */
 duet_status dt_state_initialise(dt_state *s, int network, uint64_t seed, duet_error *err);
+/* The optimiser of network i starts anew from its weights: moments and count zero, the average is the weights. */
+void dt_state_restart(dt_state *s, int network);
+/* The same networks with averaged weights: networks with an average have it as their weights, others are as they are; buffers
+ * (running statistics) are those of the raw network, for there is no average of them. NULL where no network has an average.
+ * Shares the memory of s, so it always shows the newest values and costs nothing; its programs are for inference, its networks
+ * are for dt_state_read and dt_weights_save. Call it again after steps before saving: it brings batches_tracked up to date.
+ * Valid as long as s; not to be destroyed. */
+dt_state *dt_state_averaged(dt_state *s);
 /* Copies one tensor between the device and f32 memory of the caller (tensor->count floats, the file's order). */
 void dt_state_read(const dt_state *s, int network, const dt_tensor *t, float *to);
 void dt_state_write(dt_state *s, int network, const dt_tensor *t, const float *from);
-/* The same for the momentum of a trained tensor, and its gradient (read only). */
-void dt_state_read_momentum(const dt_state *s, int network, const dt_tensor *t, float *to);
-void dt_state_write_momentum(dt_state *s, int network, const dt_tensor *t, const float *from);
+/* The same for what the optimiser keeps of a trained tensor. */
+typedef enum dt_kept { DT_KEPT_MOMENTUM, DT_KEPT_SECOND, DT_KEPT_AVERAGE, DT_KEPT_COUNT } dt_kept;
+bool dt_state_keeps(const dt_state *s, int network, dt_kept k);
+void dt_state_read_kept(const dt_state *s, int network, dt_kept k, const dt_tensor *t, float *to);
+void dt_state_write_kept(dt_state *s, int network, dt_kept k, const dt_tensor *t, const float *from);
+/* The gradient of a trained tensor in the last run. */
 void dt_state_read_gradient(const dt_state *s, int network, const dt_tensor *t, float *to);
 
 typedef struct dt_program dt_program;

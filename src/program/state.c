@@ -1,8 +1,10 @@
-/* The state that training changes: every network's weights, buffers, momentum and gradients as flat blocks.
+/* The state that training changes: every network's weights, buffers, gradients and what its optimiser keeps, as flat blocks.
  *
  *     weights    [ conv1.weight | bn1.weight | bn1.bias | ... ]     one block a network, so that the optimiser is one pass;
- *     momentum   [     ...      |    ...     |    ...   | ... ]     the same offsets in all three, each tensor on a
+ *     momentum   [     ...      |    ...     |    ...   | ... ]     the same offsets in all five, each tensor on a
  *     gradients  [     ...      |    ...     |    ...   | ... ]     DT_ALIGN boundary, zeros between
+ *     second     [     ...      |    ...     |    ...   | ... ]     of adam: mean squares of gradients
+ *     average    [     ...      |    ...     |    ...   | ... ]     of the weights, where the rule asks for it
  *     buffers    [ bn1.running_mean | bn1.running_var | ... ] */
 #include "program/program_impl.h"
 
@@ -71,12 +73,85 @@ void dt_state_destroy(dt_state *s)
     if (!s) return;
     for (int i = 0; s->networks && i < s->n_networks; i++) {
         dt_network_state *n = &s->networks[i];
-        void *const blocks[] = {n->weights, n->momentum, n->gradients, n->buffers};
+        void *const blocks[] = {n->weights, n->momentum, n->gradients, n->buffers, n->second, n->average};
         for (size_t k = 0; k < DT_COUNT(blocks); k++)
             if (blocks[k]) s->device->api->release(s->device, blocks[k]);
     }
     dt_arena_release(&s->arena);
+    dt_free(s->averaged);
     dt_free(s);
+}
+
+/* ---- how networks learn --------------------------------------------------------------------------------------- */
+
+/* Doubles pass through a small buffer, and so does what is copied within a device: no allocation, whatever the size. */
+enum { PIECE = 512 };
+
+/* from NULL: zeros. */
+static void fill_block(dt_device *d, void *to, void *from, size_t reals)
+{
+    double piece[PIECE] = {0};
+    const size_t bytes = reals * dt_real_bytes(d);
+    for (size_t i = 0; i < bytes; i += sizeof piece) {
+        const size_t n = bytes - i < sizeof piece ? bytes - i : sizeof piece;
+        if (from) d->api->download(d, piece, (const char *)from + i, n);
+        d->api->upload(d, (char *)to + i, piece, n);
+    }
+}
+
+void dt_state_restart(dt_state *s, int network)
+{
+    dt_network_state *n = &s->networks[network];
+    fill_block(s->device, n->momentum, NULL, n->n_weights);
+    if (n->second) fill_block(s->device, n->second, NULL, n->n_weights);
+    if (n->average) fill_block(s->device, n->average, n->weights, n->n_weights);
+    n->update.updates = 0;
+}
+
+static duet_status optional_block(dt_state *s, const dt_network_state *n, bool wanted, void **block, duet_error *err)
+{
+    if (!wanted || *block) return DUET_OK;
+    return s->device->api->slab(s->device, (n->n_weights ? n->n_weights : 1) * dt_real_bytes(s->device), block, err);
+}
+
+/* Room for the view of dt_state_averaged, which fills it. */
+static duet_status make_averaged(dt_state *s, duet_error *err)
+{
+    if (s->averaged) return DUET_OK;
+    dt_network_state *networks = dt_arena_alloc(&s->arena, (size_t)s->n_networks, sizeof *networks);
+    dt_state *view = networks ? dt_alloc(1, sizeof *view) : NULL;
+    if (!view) return dt_fail(err, DUET_MEMORY, "no memory for the averaged weights");
+    *view = (dt_state){.device = s->device, .networks = networks, .n_networks = s->n_networks};
+    s->averaged = view;
+    return DUET_OK;
+}
+
+duet_status dt_state_learn_by(dt_state *s, int network, const dt_update_rule *rule, duet_error *err)
+{
+    dt_network_state *n = &s->networks[network];
+    duet_status st = optional_block(s, n, rule->optimiser != DT_SGD, &n->second, err);
+    if (!st) st = optional_block(s, n, rule->ema > 0, &n->average, err);
+    if (!st && n->average) st = make_averaged(s, err);
+    if (st) {
+        dt_context(err, "network '%s'", n->name);
+        return st;
+    }
+    n->update.rule = *rule;
+    n->update.second = rule->optimiser == DT_SGD ? NULL : n->second;
+    n->update.average = rule->ema > 0 ? n->average : NULL;
+    return DUET_OK;
+}
+
+dt_state *dt_state_averaged(dt_state *s)
+{
+    if (!s->averaged) return NULL;
+    for (int i = 0; i < s->n_networks; i++) {
+        dt_network_state *n = &s->averaged->networks[i];
+        *n = s->networks[i];
+        if (n->average) n->weights = n->average;
+        n->update = (dt_update){0};
+    }
+    return s->averaged;
 }
 
 /* ---- initial values ------------------------------------------------------------------------------------------ */
@@ -106,18 +181,14 @@ duet_status dt_state_initialise(dt_state *s, int network, uint64_t seed, duet_er
         dt_rng r = dt_rng_make(seed, DT_PURPOSE_INIT, (uint32_t)network, i);
         draw(t, &r, values);
         dt_state_write(s, network, t, values);
-        memset(values, 0, t->count * sizeof *values);
-        if (t->trained) dt_state_write_momentum(s, network, t, values);
     }
     n->batches_tracked = 0;
+    dt_state_restart(s, network);
     dt_free(values);
     return DUET_OK;
 }
 
 /* ---- single tensors ------------------------------------------------------------------------------------------ */
-
-/* Doubles pass through a small buffer: no allocation, whatever the size. */
-enum { PIECE = 512 };
 
 void dt_reals_upload(dt_device *d, void *to, const float *from, size_t count)
 {
@@ -163,14 +234,22 @@ void dt_state_write(dt_state *s, int network, const dt_tensor *t, const float *f
     dt_reals_upload(s->device, tensor_memory(s, network, t), from, t->count);
 }
 
-void dt_state_read_momentum(const dt_state *s, int network, const dt_tensor *t, float *to)
+static void *kept_block(const dt_state *s, int network, dt_kept k)
 {
-    dt_reals_download(s->device, to, dt_real_at(s->device, s->networks[network].momentum, t->offset), t->count);
+    const dt_network_state *n = &s->networks[network];
+    return k == DT_KEPT_MOMENTUM ? n->momentum : k == DT_KEPT_SECOND ? n->second : n->average;
 }
 
-void dt_state_write_momentum(dt_state *s, int network, const dt_tensor *t, const float *from)
+bool dt_state_keeps(const dt_state *s, int network, dt_kept k) { return kept_block(s, network, k) != NULL; }
+
+void dt_state_read_kept(const dt_state *s, int network, dt_kept k, const dt_tensor *t, float *to)
 {
-    dt_reals_upload(s->device, dt_real_at(s->device, s->networks[network].momentum, t->offset), from, t->count);
+    dt_reals_download(s->device, to, dt_real_at(s->device, kept_block(s, network, k), t->offset), t->count);
+}
+
+void dt_state_write_kept(dt_state *s, int network, dt_kept k, const dt_tensor *t, const float *from)
+{
+    dt_reals_upload(s->device, dt_real_at(s->device, kept_block(s, network, k), t->offset), from, t->count);
 }
 
 void dt_state_read_gradient(const dt_state *s, int network, const dt_tensor *t, float *to)

@@ -1,6 +1,7 @@
 /* What option tables cannot say: defaults that follow from other keys, and combinations that cannot work. Every message
  * stands at the key that would have to change. What needs data or a graph to be seen (a data set's classes, channels of two
  * maps) is checked where those are. */
+#include "device/device.h"
 #include "recipe/recipe_impl.h"
 
 #include <string.h>
@@ -14,6 +15,16 @@ static const char *const reserved_names[] = {"state", "adm"};
 static int64_t part_of(int64_t a, int64_t b, int64_t c)
 {
     return (a * b + c - 1) / c;
+}
+
+/* What PyTorch's optimisers start from, where the recipe says nothing: its SGD has no defaults worth having, ours are those of
+ * the methods' papers. Momentum belongs to sgd, so that with another optimiser any other than 0 was asked for. */
+static void complete_optimizer(dt_recipe *r, const dt_yaml *train)
+{
+    if (r->train.optimizer == DT_SGD) return;
+    if (!dt_yaml_find(train, "lr")) r->train.lr = 0.001;
+    if (!dt_yaml_find(train, "weight_decay")) r->train.weight_decay = r->train.optimizer == DT_ADAMW ? 0.01 : 0;
+    if (!dt_yaml_find(train, "momentum")) r->train.momentum = 0;
 }
 
 /* The table and the struct that a task's row speaks of; NULL: this recipe has no such section. */
@@ -49,6 +60,7 @@ duet_status dt_recipe_complete(dt_recipe *r, const dt_yaml *root, duet_error *er
         int64_t n = r->train.epochs;
         r->train.schedule.milestones = (dt_ints){{part_of(n, 5, 8), part_of(n, 3, 4), part_of(n, 7, 8)}, 3};
     }
+    complete_optimizer(r, dt_yaml_find(root, "train"));
     if (!dt_yaml_find(dt_yaml_find(root, "data"), "views") && r->method->independent_views && !r->task->one_view) r->data.views = 1;
     r->task_config.label_smoothing = r->train.label_smoothing;
     return apply_task_defaults(r, root, err);
@@ -180,7 +192,7 @@ static duet_status check_milestones(const dt_recipe *r, const dt_yaml *root, due
         if (i > 0 && m->at[i] < m->at[i - 1])
             return dt_recipe_fail(err, at, key, "found %lld after %lld; allowed: epochs in ascending order",
                                   (long long)m->at[i], (long long)m->at[i - 1]);
-        if (r->train.schedule.name == DT_SCHEDULE_MULTISTEP && m->at[i] > r->train.epochs)
+        if (r->train.schedule.name == DT_SCHEDULE_MULTISTEP && !r->train.steps && m->at[i] > r->train.epochs)
             return dt_recipe_fail(err, at, key,
                                   "found %lld, but training ends after %lld epochs (train.epochs); allowed: milestones "
                                   "within them, or leave the key out for 62.5, 75 and 87.5 %%",
@@ -189,8 +201,49 @@ static duet_status check_milestones(const dt_recipe *r, const dt_yaml *root, due
     return DUET_OK;
 }
 
+static duet_status refuse_with_optimizer(const dt_yaml *root, const char *name, const char *option, const char *belongs,
+                                         const char *allowed, duet_error *err)
+{
+    char key[40], found[DT_FOUND_BYTES];
+    snprintf(key, sizeof key, "train.%s", option);
+    return dt_recipe_fail(err, dt_yaml_place(root, key), key,
+                          "found %s with train.optimizer %s, but it belongs to %s; allowed here: %s, or leave it out",
+                          dt_yaml_found(dt_yaml_find(dt_yaml_find(root, "train"), option), found), name, belongs, allowed);
+}
+
+/* Options of another optimiser than the one that was chosen: a recipe that was written out has them at their defaults. */
+static duet_status check_optimizer(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    const char *const name = r->train.optimizer == DT_ADAM ? "adam" : "adamw";
+    if (r->train.optimizer == DT_SGD) {
+        static const char belongs[] = "adam and adamw";
+        if (r->train.beta1 != 0.9) return refuse_with_optimizer(root, "sgd", "beta1", belongs, "0.9", err);
+        if (r->train.beta2 != 0.999) return refuse_with_optimizer(root, "sgd", "beta2", belongs, "0.999", err);
+        if (r->train.eps != 1e-8) return refuse_with_optimizer(root, "sgd", "eps", belongs, "1e-8", err);
+        return DUET_OK;
+    }
+    if (r->train.momentum != 0) return refuse_with_optimizer(root, name, "momentum", "sgd (adam's is beta1)", "0", err);
+    if (r->train.nesterov) return refuse_with_optimizer(root, name, "nesterov", "sgd", "false", err);
+    return DUET_OK;
+}
+
+/* Milestones are epochs, and how many of them there are in train.steps depends on the data. */
+static duet_status check_steps(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    static const char key[] = "train.steps";
+    const dt_yaml *schedule = dt_yaml_find(dt_yaml_find(root, "train"), "schedule");
+    if (!r->train.steps || r->train.schedule.name != DT_SCHEDULE_MULTISTEP || dt_yaml_find(schedule, "milestones"))
+        return DUET_OK;
+    return dt_recipe_fail(err, dt_yaml_place(root, key), key,
+                          "found %lld with the schedule multistep, whose milestones are counted in epochs; give "
+                          "train.schedule.milestones, or choose another train.schedule.name: poly, cosine, onecycle, constant",
+                          (long long)r->train.steps);
+}
+
 static duet_status check_train(const dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
+    DT_TRY(check_optimizer(r, root, err));
+    DT_TRY(check_steps(r, root, err));
     if (r->train.nesterov && r->train.momentum == 0)
         return dt_recipe_fail(err, dt_yaml_place(root, "train.nesterov"), "train.nesterov",
                               "found true with train.momentum 0; allowed: true with momentum above 0, or false");

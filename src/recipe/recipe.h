@@ -32,13 +32,16 @@ typedef struct dt_recipe {
     void *method_config; /* method->config_bytes, filled from its table */
     dt_adm_config adm;
     struct {
-        int64_t epochs, batch, seed;
+        int64_t epochs, steps, batch, seed; /* steps: 0, or the run's length in place of epochs */
+        int optimizer;                      /* dt_optimiser */
         double lr, momentum, weight_decay, label_smoothing;
+        double beta1, beta2, eps;           /* of adam and adamw */
+        double clip_norm, ema;              /* 0: off */
         bool nesterov;
         struct {
             int name; /* DT_SCHEDULE_... */
             dt_ints milestones;
-            double gamma, warmup_epochs;
+            double gamma, power, warmup_epochs;
         } schedule;
         int64_t checkpoint_every, evaluate_every, log_every;
     } train;
@@ -51,7 +54,7 @@ typedef struct dt_recipe {
 } dt_recipe;
 
 enum { DT_RECIPE_F32, DT_RECIPE_BF16 };
-enum { DT_SCHEDULE_MULTISTEP, DT_SCHEDULE_COSINE, DT_SCHEDULE_ONECYCLE, DT_SCHEDULE_CONSTANT };
+enum { DT_SCHEDULE_MULTISTEP, DT_SCHEDULE_COSINE, DT_SCHEDULE_ONECYCLE, DT_SCHEDULE_CONSTANT, DT_SCHEDULE_POLY };
 
 /* Reads path and what it extends, applies overrides "key.path=value" in order, fills defaults, checks everything that needs
  * neither data nor a graph. Networks go by position or name: "networks.0.model=resnet20", "networks.teacher.model=...".

@@ -54,12 +54,23 @@ static const dt_option method_options[] = {
 
 static const dt_option train_options[] = {
     {"epochs", DT_OPTION_INT, AT(train.epochs), "240", 1, 100000, NULL, "passes over the training images"},
+    {"steps", DT_OPTION_INT, AT(train.steps), "0", 0, 1e9, NULL,
+     "above 0: the run ends after exactly so many steps, in the middle of its last epoch if need be, and train.epochs is not looked at; schedules then span these steps"},
     {"batch", DT_OPTION_INT, AT(train.batch), "64", 1, 65536, NULL, "images per step"},
     {"seed", DT_OPTION_INT, AT(train.seed), "1", 0, MAX_EXACT, NULL, "decides initial weights, order and variation of images"},
-    {"lr", DT_OPTION_REAL, AT(train.lr), "0.05", 0, 100, NULL, "the highest learning rate"},
-    {"momentum", DT_OPTION_REAL, AT(train.momentum), "0.9", 0, 0.9999, NULL, "of SGD, as PyTorch applies it"},
-    {"nesterov", DT_OPTION_BOOL, AT(train.nesterov), "false", 0, 0, NULL, "Nesterov's momentum"},
-    {"weight_decay", DT_OPTION_REAL, AT(train.weight_decay), "0.0005", 0, 1, NULL, "of every trained parameter, as PyTorch applies it"},
+    {"optimizer", DT_OPTION_CHOICE, AT(train.optimizer), "sgd", 0, 0, "sgd|adam|adamw", "how weights follow their gradients, as PyTorch defines it"},
+    {"lr", DT_OPTION_REAL, AT(train.lr), "0.05", 0, 100, NULL, "the highest learning rate; left out with adam and adamw: 0.001"},
+    {"momentum", DT_OPTION_REAL, AT(train.momentum), "0.9", 0, 0.9999, NULL, "of sgd, as PyTorch applies it; with adam and adamw: 0"},
+    {"nesterov", DT_OPTION_BOOL, AT(train.nesterov), "false", 0, 0, NULL, "Nesterov's momentum, of sgd"},
+    {"beta1", DT_OPTION_REAL, AT(train.beta1), "0.9", 0, 0.99999, NULL, "adam, adamw: how slowly the mean of gradients changes"},
+    {"beta2", DT_OPTION_REAL, AT(train.beta2), "0.999", 0, 0.999999, NULL, "adam, adamw: how slowly the mean of their squares changes"},
+    {"eps", DT_OPTION_REAL, AT(train.eps), "1e-8", 1e-16, 1, NULL, "adam, adamw: added to the root of that mean, after the bias correction"},
+    {"weight_decay", DT_OPTION_REAL, AT(train.weight_decay), "0.0005", 0, 1, NULL,
+     "of every trained parameter, as PyTorch applies it: sgd, adam: added to the gradient; adamw: apart from it; left out with adam: 0, with adamw: 0.01"},
+    {"clip_norm", DT_OPTION_REAL, AT(train.clip_norm), "0", 0, 1e6, NULL,
+     "above 0: the most that the 2-norm of all gradients of a network may be, each network by itself; longer ones are scaled down to it"},
+    {"ema", DT_OPTION_REAL, AT(train.ema), "0", 0, 0.999999, NULL,
+     "above 0: a moving average of the weights with this decay, with a warm start: min(ema, (1 + k)/(10 + k)) in step k from 0; saved as NAME.ema.safetensors, batch norms' running statistics as they are in the raw network"},
     {"label_smoothing", DT_OPTION_REAL, AT(train.label_smoothing), "0", 0, 0.9, NULL, "share of the target spread over all classes"},
     {"checkpoint_every", DT_OPTION_INT, AT(train.checkpoint_every), "1", 1, 100000, NULL, "epochs between checkpoints; the last epoch always has one"},
     {"evaluate_every", DT_OPTION_INT, AT(train.evaluate_every), "1", 1, 100000, NULL, "epochs between evaluations; the last epoch always has one"},
@@ -68,11 +79,13 @@ static const dt_option train_options[] = {
 };
 
 static const dt_option schedule_options[] = {
-    {"name", DT_OPTION_CHOICE, AT(train.schedule.name), "multistep", 0, 0, "multistep|cosine|onecycle|constant",
-     "the learning rate over time: times gamma at each milestone; half a cosine to 0; from lr/25 up to lr in the first 30 % and down to lr/10000; constant"},
+    {"name", DT_OPTION_CHOICE, AT(train.schedule.name), "multistep", 0, 0, "multistep|cosine|onecycle|constant|poly",
+     "the learning rate over time: times gamma at each milestone; half a cosine to 0; from lr/25 up to lr in the first 30 % and down to lr/10000; constant; "
+     "lr (1 - step/steps)^power, anew in each step"},
     {"milestones", DT_OPTION_INTS, AT(train.schedule.milestones), "[150, 180, 210]", 1, 100000, NULL,
-     "multistep: after how many epochs; left out: 62.5, 75 and 87.5 % of train.epochs, rounded up, which is 150, 180, 210 of 240"},
+     "multistep: after how many epochs; left out: 62.5, 75 and 87.5 % of train.epochs, rounded up, which is 150, 180, 210 of 240; needed with train.steps"},
     {"gamma", DT_OPTION_REAL, AT(train.schedule.gamma), "0.1", 0, 1, NULL, "multistep: the factor at a milestone"},
+    {"power", DT_OPTION_REAL, AT(train.schedule.power), "0.9", 0.01, 10, NULL, "poly: 1 is a straight line"},
     {"warmup_epochs", DT_OPTION_REAL, AT(train.schedule.warmup_epochs), "0", 0, 1000, NULL, "linear rise of the learning rate at the start; not with onecycle"},
     {0},
 };

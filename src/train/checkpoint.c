@@ -1,7 +1,10 @@
 /* state.safetensors: all that a run needs to go on as if nothing had happened.
  *
- *     NAME/weights/TENSOR    weights and running statistics        NAME/momentum/TENSOR   of trained networks
- *     NAME/batches_tracked   NAME/last, NAME/best, ...             results so far
+ *     NAME/weights/TENSOR    weights and running statistics
+ *     NAME/momentum/TENSOR   of trained networks: momentum of sgd, mean gradients of adam
+ *     NAME/second/TENSOR     with adam, adamw: mean squares of gradients
+ *     NAME/ema/TENSOR        with train.ema: averaged weights
+ *     NAME/updates           how often it was updated; NAME/batches_tracked, NAME/last, NAME/best, ...: results so far
  *     run/...                position, sums of the epoch under way, lengths of the growing files
  *     metadata: duet, kind, device, recipe
  *
@@ -86,7 +89,7 @@ typedef struct dt_field {
 } dt_field;
 
 typedef struct dt_fields {
-    dt_field at[16 + 5 * DT_MAX_NETWORKS];
+    dt_field at[16 + 6 * DT_MAX_NETWORKS];
     size_t n;
 } dt_fields;
 
@@ -134,32 +137,38 @@ static void list_fields(const dt_session *s, dt_run_state *run, dt_fields *f)
         field(f, DT_ELEMENT_F64, metrics, r->best.value, "%s/best", name);
         field(f, DT_ELEMENT_I64, 0, &r->best_epoch, "%s/best_epoch", name);
         field(f, DT_ELEMENT_I64, 0, &s->state->networks[i].batches_tracked, "%s/batches_tracked", name);
+        field(f, DT_ELEMENT_I64, 0, &s->state->networks[i].update.updates, "%s/updates", name);
     }
 }
 
 /* ---- tensors --------------------------------------------------------------------------------------------------- */
 
-typedef enum dt_block { BLOCK_WEIGHTS, BLOCK_MOMENTUM, BLOCK_COUNT } dt_block;
+/* Weights first, then what the optimiser keeps: block b > 0 is dt_kept b - 1. */
+enum { BLOCK_WEIGHTS, BLOCK_COUNT = 1 + DT_KEPT_COUNT };
+static const char *const block_names[BLOCK_COUNT] = {"weights", "momentum", "second", "ema"};
 
-static bool has_block(const dt_session *s, int network, const dt_tensor *t, dt_block b)
+static dt_kept kept(int block) { return (dt_kept)(block - 1); }
+
+static bool has_block(const dt_session *s, int network, const dt_tensor *t, int b)
 {
-    return b == BLOCK_WEIGHTS || (t->trained && dt_session_trains(s, network));
+    if (b == BLOCK_WEIGHTS) return true;
+    return t->trained && dt_session_trains(s, network) && dt_state_keeps(s->state, network, kept(b));
 }
 
-static const char *tensor_name(const dt_session *s, int network, const dt_tensor *t, dt_block b, char text[256])
+static const char *tensor_name(const dt_session *s, int network, const dt_tensor *t, int b, char text[256])
 {
-    snprintf(text, 256, "%s/%s/%s", s->peers.at[network].name, b == BLOCK_WEIGHTS ? "weights" : "momentum", t->name);
+    snprintf(text, 256, "%s/%s/%s", s->peers.at[network].name, block_names[b], t->name);
     return text;
 }
 
-static void read_block(const dt_session *s, int network, const dt_tensor *t, dt_block b, float *to)
+static void read_block(const dt_session *s, int network, const dt_tensor *t, int b, float *to)
 {
     if (b == BLOCK_WEIGHTS) dt_state_read(s->state, network, t, to);
-    else dt_state_read_momentum(s->state, network, t, to);
+    else dt_state_read_kept(s->state, network, kept(b), t, to);
 }
 
 /* Calls `visit` for every tensor in the order of the file, until one fails. */
-typedef duet_status (*dt_visit)(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+typedef duet_status (*dt_visit)(void *user, const dt_session *s, int network, const dt_tensor *t, int b,
                                 duet_error *err);
 
 static duet_status for_each_tensor(const dt_session *s, dt_visit visit, void *user, duet_error *err)
@@ -168,8 +177,7 @@ static duet_status for_each_tensor(const dt_session *s, dt_visit visit, void *us
         const dt_network_state *n = &s->state->networks[i];
         for (int b = 0; b < BLOCK_COUNT; b++)
             for (size_t k = 0; k < n->n_tensors; k++)
-                if (has_block(s, i, &n->tensors[k], (dt_block)b))
-                    DT_TRY(visit(user, s, i, &n->tensors[k], (dt_block)b, err));
+                if (has_block(s, i, &n->tensors[k], b)) DT_TRY(visit(user, s, i, &n->tensors[k], b, err));
     }
     return DUET_OK;
 }
@@ -192,7 +200,7 @@ typedef struct dt_transfer {
     float *buffer;
 } dt_transfer;
 
-static duet_status declare_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+static duet_status declare_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, int b,
                                   duet_error *err)
 {
     const dt_transfer *x = user;
@@ -204,7 +212,7 @@ static duet_status declare_tensor(void *user, const dt_session *s, int network, 
     return DUET_OK;
 }
 
-static duet_status save_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+static duet_status save_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, int b,
                                duet_error *err)
 {
     const dt_transfer *x = user;
@@ -266,7 +274,7 @@ static duet_status load_field(const dt_saved *file, const dt_field *f, duet_erro
     return DUET_OK;
 }
 
-static duet_status check_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+static duet_status check_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, int b,
                                 duet_error *err)
 {
     const dt_transfer *x = user;
@@ -276,7 +284,7 @@ static duet_status check_tensor(void *user, const dt_session *s, int network, co
     return dt_check_saved(found, t, err);
 }
 
-static duet_status load_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, dt_block b,
+static duet_status load_tensor(void *user, const dt_session *s, int network, const dt_tensor *t, int b,
                                duet_error *err)
 {
     const dt_transfer *x = user;
@@ -284,7 +292,7 @@ static duet_status load_tensor(void *user, const dt_session *s, int network, con
     (void)err;
     memcpy(x->buffer, dt_saved_find(x->file, tensor_name(s, network, t, b, name))->bytes, t->count * sizeof *x->buffer);
     if (b == BLOCK_WEIGHTS) dt_state_write(s->state, network, t, x->buffer);
-    else dt_state_write_momentum(s->state, network, t, x->buffer);
+    else dt_state_write_kept(s->state, network, kept(b), t, x->buffer);
     return DUET_OK;
 }
 

@@ -17,7 +17,9 @@
 typedef enum dt_go { GO_ON, STOP_AT_MAX_STEPS, STOP_REQUESTED } dt_go;
 
 typedef struct dt_run {
-    const dt_recipe *recipe;
+    const dt_recipe *given;           /* as it came, for recipe.yaml */
+    const dt_recipe *recipe;          /* &own: the same, but train.epochs is the number of epochs there are, begun ones too */
+    dt_recipe own;                    /* borrows everything of `given`; never destroyed */
     const dt_run_options *options;
     const dt_source *source;
     dt_source *opened;                /* source, when this run opened it; NULL: the caller's */
@@ -87,6 +89,7 @@ static duet_status split_data(dt_run *run, duet_error *err)
             err, DUET_RECIPE,
             "train.batch: %lld is more than the %zu training images that are left; at most that many are accepted",
             (long long)batch, run->facts.train_images);
+    run->own.train.epochs = (dt_total_steps(run->recipe, run->steps_per_epoch) - 1) / run->steps_per_epoch + 1;
     if (!run->n_held) return DUET_OK;
     run->rest = dt_alloc(run->facts.train_images, sizeof *run->rest);
     run->held = dt_alloc(run->n_held, sizeof *run->held);
@@ -206,7 +209,7 @@ static duet_status resume(dt_run *run, duet_error *err)
 
 static duet_status start(dt_run *run, duet_error *err)
 {
-    DT_TRY(dt_folder_create(&run->folder, run->options->out, run->recipe, err));
+    DT_TRY(dt_folder_create(&run->folder, run->options->out, run->given, err));
     DT_TRY(dt_environment_write(&run->folder, run->session, err));
     dt_event_start(&run->folder.line, run->session, &run->facts, run->steps_per_epoch, run->held, run->n_held);
     DT_TRY(dt_folder_log(&run->folder, err));
@@ -251,7 +254,7 @@ static void close_run(dt_run *run)
 
 /* ---- saving ---------------------------------------------------------------------------------------------------- */
 
-static duet_status save_network(dt_run *run, int i, const char *suffix, int64_t epoch, duet_error *err)
+static duet_status save_network(dt_run *run, const dt_state *s, int i, const char *suffix, int64_t epoch, duet_error *err)
 {
     char classes[24], mean[64], std[64], at[24], steps[24], path[4096];
     const dt_recipe *r = run->recipe;
@@ -272,14 +275,19 @@ static duet_status save_network(dt_run *run, int i, const char *suffix, int64_t 
         "timesteps", steps, "noise", r->task_config.noise_schedule == DT_NOISE_LINEAR ? "linear" : "cosine",
     };
     /* clang-format on */
-    return dt_weights_save(run->session->state, i, path, metadata, DT_COUNT(metadata) / 2 - (noisy ? 0 : 2), err);
+    return dt_weights_save(s, i, path, metadata, DT_COUNT(metadata) / 2 - (noisy ? 0 : 2), err);
 }
 
 static duet_status checkpoint(dt_run *run, duet_error *err)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/state.safetensors", run->folder.path);
-    for (int i = 0; i < run->session->peers.n; i++) DT_TRY(save_network(run, i, "", run->state.epoch, err));
+    dt_state *raw = run->session->state;
+    for (int i = 0; i < run->session->peers.n; i++) {
+        DT_TRY(save_network(run, raw, i, "", run->state.epoch, err));
+        if (dt_state_keeps(raw, i, DT_KEPT_AVERAGE))
+            DT_TRY(save_network(run, dt_state_averaged(raw), i, ".ema", run->state.epoch, err));
+    }
     DT_TRY(dt_folder_sync(&run->folder, err));
     run->state.log_bytes = run->folder.log_bytes;
     run->state.csv_bytes = run->folder.csv_bytes;
@@ -312,12 +320,19 @@ static double images_per_s(const dt_run *run, int64_t steps, double seconds)
     return seconds > 0 ? (double)(steps * run->recipe->train.batch) / seconds : 0;
 }
 
+/* Of the epoch under way: with train.steps the last one may be shorter. */
+static int64_t steps_of_epoch(const dt_run *run)
+{
+    const int64_t left = dt_total_steps(run->recipe, run->steps_per_epoch) - run->state.epoch * run->steps_per_epoch;
+    return left < run->steps_per_epoch ? left : run->steps_per_epoch;
+}
+
 /* Steps at this epoch's pace, and evaluations as long as the last one. */
 static double seconds_left(const dt_run *run)
 {
     const dt_recipe *r = run->recipe;
     const dt_run_state *at = &run->state;
-    const int64_t steps = r->train.epochs * run->steps_per_epoch - at->step;
+    const int64_t steps = dt_total_steps(r, run->steps_per_epoch) - at->step;
     const int64_t evaluations = r->train.epochs / r->train.evaluate_every - at->epoch / r->train.evaluate_every;
     return (double)steps * at->tally.train_s / (double)at->step_of_epoch + (double)evaluations * run->eval_s;
 }
@@ -330,7 +345,7 @@ static void report_progress(dt_run *run, int variant, double lr)
     dt_progress p = {.epoch = at->epoch + 1,
                      .epochs = run->recipe->train.epochs,
                      .step = at->step_of_epoch,
-                     .steps = run->steps_per_epoch,
+                     .steps = steps_of_epoch(run),
                      .lr = lr,
                      .images_per_s = images_per_s(run, at->step_of_epoch, at->tally.train_s),
                      .left_s = seconds_left(run),
@@ -412,10 +427,11 @@ static duet_status run_steps(dt_run *run, dt_go *go, duet_error *err)
     if (s->losses.epoch_input != DT_NONE)
         dt_program_write(s->step, s->losses.epoch_input, at->epoch_values, (size_t)s->peers.n);
     *go = shall_go_on(run);
-    if (*go || at->step_of_epoch == run->steps_per_epoch) return DUET_OK;
+    const int64_t steps = steps_of_epoch(run);
+    if (*go || at->step_of_epoch == steps) return DUET_OK;
 
     dt_loader_start(run->train, (uint32_t)at->epoch, (size_t)at->step_of_epoch);
-    while (at->step_of_epoch < run->steps_per_epoch && !*go) {
+    while (at->step_of_epoch < steps && !*go) {
         DT_TRY(one_step(run, err));
         *go = shall_go_on(run);
     }
@@ -453,7 +469,7 @@ static duet_status keep_results(dt_run *run, duet_error *err)
         r->best = test->measures[i];
         r->best_epoch = epoch;
         run->state.best_score[i] = score;
-        DT_TRY(save_network(run, i, ".best", epoch, err));
+        DT_TRY(save_network(run, run->session->state, i, ".best", epoch, err));
     }
     return DUET_OK;
 }
@@ -538,7 +554,7 @@ static duet_status run_epochs(dt_run *run, duet_error *err)
         dt_go go = GO_ON;
         duet_status st = run_steps(run, &go, err);
         /* At max_steps a full epoch is still finished: a trial of whole epochs ends with its measures. */
-        const bool full = run->state.step_of_epoch == run->steps_per_epoch;
+        const bool full = run->state.step_of_epoch == steps_of_epoch(run);
         if (!st && full && go != STOP_REQUESTED) st = finish_epoch(run, err);
         if (st == DUET_STOPPED) return stop(run, STOP_REQUESTED, err);
         if (st) return st;
@@ -579,13 +595,15 @@ duet_status dt_train(const dt_recipe *r, const dt_run_options *o, dt_run_result 
     if (!err) err = &own;
     dt_run *run = dt_alloc(1, sizeof *run);
     if (!run) return dt_fail(err, DUET_MEMORY, "no memory for a run");
-    run->recipe = r;
+    run->given = r;
+    run->own = *r;
+    run->recipe = &run->own;
     run->options = o;
     run->folder.log = run->folder.csv = -1;
     run->last_progress_s = dt_now_s();
 
     duet_status st = open_run(run, err);
-    if (!st && run->state.epoch == r->train.epochs)
+    if (!st && run->state.epoch == run->recipe->train.epochs)
         dt_say(&o->observer.log, "%s: this run is finished; nothing to resume", o->out);
     else if (!st) {
         st = run_epochs(run, err);

@@ -26,9 +26,14 @@ static double multistep(const dt_recipe *r, int64_t epoch)
     return lr;
 }
 
+int64_t dt_total_steps(const dt_recipe *r, int64_t steps_per_epoch)
+{
+    return r->train.steps > 0 ? r->train.steps : r->train.epochs * steps_per_epoch;
+}
+
 double dt_learning_rate(const dt_recipe *r, int64_t step, int64_t steps_per_epoch)
 {
-    const double total = (double)r->train.epochs * (double)steps_per_epoch;
+    const double total = (double)dt_total_steps(r, steps_per_epoch);
     const double warm = r->train.schedule.warmup_epochs * (double)steps_per_epoch;
     const double ramp = warm > 0 ? fmin(1, ((double)step + 1) / warm) : 1;
 
@@ -38,6 +43,8 @@ double dt_learning_rate(const dt_recipe *r, int64_t step, int64_t steps_per_epoc
         return ramp * half_cosine(r->train.lr, 0, fmax(0, (double)step - warm) / fmax(1, total - warm));
     case DT_SCHEDULE_ONECYCLE: return one_cycle(r->train.lr, (double)step, total);
     case DT_SCHEDULE_CONSTANT: return ramp * r->train.lr;
+    case DT_SCHEDULE_POLY:
+        return ramp * r->train.lr * pow(fmax(0, 1 - (double)step / total), r->train.schedule.power);
     default: DT_BUG("schedule %d is in no table", r->train.schedule.name);
     }
 }

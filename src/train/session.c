@@ -217,16 +217,25 @@ static duet_status open_device(dt_session *s, duet_error *err)
     return api->open(&options, &s->device, err);
 }
 
+/* A network that no step changes has nothing to keep. */
+static dt_update_rule rule_of(const dt_session *s, int network)
+{
+    const dt_recipe *r = s->recipe;
+    if (!dt_session_trains(s, network)) return (dt_update_rule){.optimiser = DT_SGD};
+    return (dt_update_rule){.optimiser = (dt_optimiser)r->train.optimizer, .momentum = r->train.momentum,
+                            .beta1 = r->train.beta1, .beta2 = r->train.beta2, .eps = r->train.eps,
+                            .weight_decay = r->train.weight_decay, .clip_norm = r->train.clip_norm, .ema = r->train.ema,
+                            .nesterov = r->train.nesterov};
+}
+
 static duet_status first_weights(dt_session *s, duet_error *err)
 {
     const dt_recipe *r = s->recipe;
     for (int i = 0; i < r->n_networks; i++) {
         const char *file = r->networks[i].init;
-        dt_update *update = &s->state->networks[i].update;
-        update->momentum_factor = r->train.momentum;
-        update->weight_decay = r->train.weight_decay;
-        update->nesterov = r->train.nesterov;
-        /* Also with a file: momentum and whatever the file lacks start from a known state. */
+        const dt_update_rule rule = rule_of(s, i);
+        DT_TRY(dt_state_learn_by(s->state, i, &rule, err));
+        /* Also with a file: whatever the file lacks start from a known state. */
         DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
         if (file) DT_TRY(dt_weights_load(s->state, i, file, err));
     }

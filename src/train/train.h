@@ -8,12 +8,16 @@
 
 /* ---- schedule ------------------------------------------------------------------------------------------------ */
 
-/* The learning rate of step `step`, from 0, of epochs * steps_per_epoch; before a network's lr_scale.
+/* The length of a run: train.steps, or train.epochs whole epochs. */
+int64_t dt_total_steps(const dt_recipe *r, int64_t steps_per_epoch);
+
+/* The learning rate of step `step`, from 0, of dt_total_steps; before a network's lr_scale.
  *
  *     multistep  lr * gamma^(number of milestones <= epoch), epochs counted from 0
  *     cosine     lr * (1 + cos(pi t)) / 2, t from 0 at the end of the warm-up towards 1 at the end of the run
  *     onecycle   from lr/25 to lr over the first 30 % of the steps, then to lr/1e4, both half cosines
  *     constant   lr
+ *     poly       lr * (1 - step / steps)^power
  *
  * warmup_epochs: all but onecycle are multiplied by (step + 1) / (warmup_epochs * steps_per_epoch) until that reaches
  * 1, so that the first step already moves. */
@@ -29,7 +33,7 @@ duet_status dt_weights_save(const dt_state *s, int network, const char *path, co
                             size_t n_pairs, duet_error *err);
 
 /* Reads weights of the same model: names, shapes and types must match exactly; the message names the first tensor that
- * does not. Momentum becomes zero. On error the state is untouched. */
+ * does not. The network is restarted (dt_state_restart). On error the state is untouched. */
 duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err);
 
 /* The seed of data sets that are drawn (shapes): one for all, so that runs with other training seeds, and later

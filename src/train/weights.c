@@ -204,10 +204,9 @@ duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_err
         /* By way of the buffer, for the file's bytes may be unaligned. */
         memcpy(buffer, dt_saved_find(file, t->name)->bytes, t->count * sizeof *buffer);
         dt_state_write(s, network, t, buffer);
-        memset(buffer, 0, t->count * sizeof *buffer);
-        if (t->trained) dt_state_write_momentum(s, network, t, buffer);
     }
     n->batches_tracked = batches;
+    dt_state_restart(s, network);
 done:
     dt_free(buffer);
     dt_saved_close(file);

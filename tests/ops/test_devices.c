@@ -235,9 +235,7 @@ static void check_sgd(size_t which, size_t n, bool nesterov)
                           .gradient = g,
                           .n = n,
                           .lr = 0.1,
-                          .momentum_factor = 0.9,
-                          .weight_decay = 5e-4,
-                          .nesterov = nesterov};
+                          .rule = {.momentum = 0.9, .weight_decay = 5e-4, .nesterov = nesterov}};
         assert_float_equal(run_update(i ? devices[which] : oracle, &p), 0, 0);
     }
     for (size_t i = 0; i < SGD_ALL; i++) { /* |v| < 8, |lr * step| < 2: an ulp is below 4 eps; past n, no change */
@@ -268,7 +266,7 @@ static void sgd_reports_a_gradient_that_is_not_finite(void **state)
                 _Alignas(DT_ALIGN) float w[SGD_ALL], v[SGD_ALL], g[SGD_ALL];
                 fill_sgd(w, v, g, n);
                 g[at] = bad[at % 3];
-                const dt_update p = {.weight = w, .momentum = v, .gradient = g, .n = n, .lr = 0.1, .momentum_factor = 0.9};
+                const dt_update p = {.weight = w, .momentum = v, .gradient = g, .n = n, .lr = 0.1, .rule.momentum = 0.9};
                 const float flag = run_update(devices[d], &p);
                 if (flag != 1) fail_msg("%s: n %zu, bad element %zu: flag %g", titles[d], n, at, (double)flag);
             }

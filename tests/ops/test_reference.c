@@ -364,14 +364,14 @@ static void sgd_makes_pytorchs_steps(void **state)
     (void)state;
     double w[1] = {2}, v[1] = {0}, g[1] = {1}, flag;
     dt_update p = {
-        .weight = w, .momentum = v, .gradient = g, .n = 1, .lr = 0.5, .momentum_factor = 0.5, .weight_decay = 0.25};
+        .weight = w, .momentum = v, .gradient = g, .n = 1, .lr = 0.5, .rule = {.momentum = 0.5, .weight_decay = 0.25}};
     const dt_op op = {.kind = DT_OP_UPDATE, .out = {{1, 1, 1, 1}}};
     run(op, IN(&p), OUT(&flag)); /* g = 1.5, v = 1.5, w = 2 - 0.75 */
     CHECK(w, 1.25);
     run(op, IN(&p), OUT(&flag)); /* g = 1.3125, v = 2.0625, w = 1.25 - 1.03125 */
     CHECK(w, 0.21875);
     CHECK(v, 2.0625);
-    p.nesterov = true;
+    p.rule.nesterov = true;
     run(op, IN(&p), OUT(&flag)); /* g = 1.0546875, v = 2.0859375, step = g + v/2 = 2.09765625 */
     CHECK(w, 0.21875 - 1.048828125);
     assert_true(flag == 0);

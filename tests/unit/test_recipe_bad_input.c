@@ -46,7 +46,7 @@ static const row rows[] = {
 
     /* ---- keys ---- */
     {"an_unknown_section", GOOD "trian: {epochs: 3}\n", "r.yaml:6:1: trian: ", {"unknown key", "data, networks", "did you mean train?"}, NULL},
-    {"an_unknown_key", GOOD "train: {epoch: 3}\n", "r.yaml:6:9: train.epoch: ", {"unknown key", "epochs, batch", "did you mean epochs?"}, NULL},
+    {"an_unknown_key", GOOD "train: {epoch: 3}\n", "r.yaml:6:9: train.epoch: ", {"unknown key", "epochs, steps", "did you mean epochs?"}, NULL},
     {"an_unknown_key_two_deep", GOOD "train:\n  schedule:\n    gama: 0.1\n", "r.yaml:8:5: train.schedule.gama: ", {"unknown key", "did you mean gamma?"}, NULL},
     {"an_unknown_key_of_a_network", "data: {name: shapes}\nnetworks:\n  - {name: a, modell: resnet8}\nmethod: {name: vanilla}\n", "r.yaml:3:15: networks.0.modell: ", {"unknown key", "did you mean model?"}, NULL},
     {"an_option_of_another_method", GOOD "adm: off\n", "--set method.target=mean: method.target: ", {"unknown key", "temperature"}, "method.target=mean"},

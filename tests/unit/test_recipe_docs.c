@@ -68,7 +68,7 @@ static void the_schema_says_types_ranges_and_defaults(void **state)
     assert_int_equal(json_integer_value(json_at(epochs, "minimum")), 1);
     assert_int_equal(json_integer_value(json_at(epochs, "default")), 240);
     assert_true(json_number_value(json_at(root, "properties.train.properties.lr.default")) == 0.05);
-    assert_int_equal(json_array_size(json_at(root, "properties.train.properties.schedule.properties.name.enum")), 4);
+    assert_int_equal(json_array_size(json_at(root, "properties.train.properties.schedule.properties.name.enum")), 5);
     assert_int_equal(json_array_size(json_at(root, "properties.networks.items.required")), 2);
     size_t methods = 0;
     while (dt_method_at(methods)) methods++;

@@ -3,6 +3,7 @@
  *
  *     winograd  3x3, stride 1, padding 1, height and width multiples of 4, channels whole vectors, no bias
  *     direct    any kernel, padding, stride up to 3; no dilation, no groups
+ *     dilated   stride 1, dilation 2 or more, no groups
  *     oneDNN    the rest
  *
  * GFLOP/s (of the direct sum) forward / gradient for the input / for the weights on a virtual Zen 3 with AVX2, two
@@ -24,7 +25,8 @@
 
 duet_status dt_cpu_convolution(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
-    static dt_cpu_maker *const in_order[] = {dt_cpu_winograd, dt_cpu_direct, dt_cpu_onednn_convolution};
+    static dt_cpu_maker *const in_order[] = {dt_cpu_winograd, dt_cpu_direct, dt_cpu_dilated,
+                                              dt_cpu_onednn_convolution};
     for (size_t i = 0; i < DT_COUNT(in_order) && !out->run; i++) DT_TRY(in_order[i](d, op, out, err));
     return DUET_OK;
 }

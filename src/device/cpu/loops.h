@@ -41,11 +41,23 @@ typedef enum dt_binary {
     DT_BINARY_COUNT
 } dt_binary;
 
-/* What one optimiser pass needs; see dt_update. */
+/* What one pass of an optimiser needs: dt_update_rule, worked out for one update. */
 typedef struct dt_update_numbers {
-    float lr, momentum, decay;
-    bool nesterov;
+    bool nesterov, clips;
+    float clip;             /* gradients times this, if `clips` */
+    float decay;            /* added to them: times the weight */
+    float lr, momentum;     /* sgd */
+    float shrink;           /* adam: the weight times this: 1 - lr decay with adamw, else 1 */
+    float beta1, rest1, beta2, rest2, eps;
+    float rate, correction; /* adam: lr / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
+    float renewal;          /* 1 - m of the average */
 } dt_update_numbers;
+
+/* The blocks of a pass. */
+typedef struct dt_update_blocks {
+    float *weight, *momentum, *second, *average; /* second: adam; average: NULL where there is none */
+    const float *gradient;
+} dt_update_blocks;
 
 /* A product of matrices whose rows lie in groups: c[group][row][column]. Each element is a sum over `segments` pieces
  * of `inner` terms; steps are in floats.
@@ -86,9 +98,13 @@ typedef struct dt_loops {
     void (*select)(float *y, const float *condition, size_t c_step, const float *a, size_t a_step, const float *b,
                    size_t b_step, size_t n);
     double (*sum)(const float *x, size_t n);                   /* in double, in an order fixed by the instruction set */
+    double (*squares)(const float *x, size_t n);               /* sum of x^2, alike */
     void (*accumulate)(double *sum, const float *x, size_t n); /* sum[i] += x[i] */
-    /* See dt_update; true when every gradient was finite. */
-    bool (*sgd)(float *weight, float *momentum, const float *gradient, size_t n, dt_update_numbers p);
+
+    /* ---- optimisers (loops_optimise.inc); true when every gradient was finite ------------------------------------- */
+
+    bool (*sgd)(const dt_update_blocks *b, size_t n, const dt_update_numbers *p);
+    bool (*adam)(const dt_update_blocks *b, size_t n, const dt_update_numbers *p);
 
     /* ---- rows of c floats (loops_rows.inc) ---------------------------------------------------------------------- */
 
