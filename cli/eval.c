@@ -3,6 +3,7 @@
 
 #include <duet/network.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -79,10 +80,13 @@ static void print_json(const evaluation *e)
     cli_json_string(stdout, e->network_info.model);
     printf(", \"epoch\": %lld, \"data\": ", (long long)e->network_info.epoch);
     cli_json_string(stdout, e->data_info.name);
-    printf(", \"split\": \"%s\", \"images\": %zu, \"top1\": %.10g, \"top5\": %.10g, \"cross_entropy\": %.10g, \"calibration_error\": %.10g, "
-           "\"seconds\": %.3f, \"images_per_s\": %.1f}\n",
-           e->split == DUET_SPLIT_TEST ? "test" : "train", e->images, m->top1, m->top5, m->cross_entropy, m->calibration_error, e->seconds,
-           (double)e->images / e->seconds);
+    printf(", \"split\": \"%s\", \"images\": %zu", e->split == DUET_SPLIT_TEST ? "test" : "train", e->images);
+    for (size_t i = 0; i < m->n; i++) {
+        printf(", \"%s\": ", m->at[i].name);
+        if (isfinite(m->at[i].value)) printf("%.10g", m->at[i].value);
+        else printf("null");
+    }
+    printf(", \"seconds\": %.3f, \"images_per_s\": %.1f}\n", e->seconds, (double)e->images / e->seconds);
 }
 
 static void print_table(const evaluation *e)
@@ -95,8 +99,11 @@ static void print_table(const evaluation *e)
     if (e->network_info.epoch >= 0) printf(", epoch %lld", (long long)e->network_info.epoch);
     printf("%s\n%s %s set, %s pictures in %.1f s\n\n", off, e->data_info.name, e->split == DUET_SPLIT_TEST ? "test" : "training",
            cli_thousands(e->images, images), e->seconds);
-    printf("  %stop-1 %%   top-5 %%   cross-entropy   calibration error%s\n", dim, off);
-    printf("  %s%7.2f%s   %7.2f   %13.4f   %17.4f\n", bold, m->top1, off, m->top5, m->cross_entropy, m->calibration_error);
+    for (size_t i = 0; i < m->n; i++) {
+        const duet_measure *x = &m->at[i];
+        printf("  %s%-14s%s %s%10.*f%s   %s%s%s\n", i ? "" : bold, x->title, i ? "" : off, i ? "" : bold, x->digits, x->value, i ? "" : off, dim,
+               x->help, off);
+    }
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */

@@ -114,19 +114,20 @@ static void print_epoch_head(const duet_epoch *e)
     printf("\n%17s", "");
     for (size_t i = 0; i < e->n_networks; i++) printf("    %s%-15.15s%s", bold, e->names[i], off);
     printf("\n%s%8s %8s", dim, "epoch", "lr");
-    for (size_t i = 0; i < e->n_networks; i++) printf("  %8s %7s ", "loss", "top-1");
+    for (size_t i = 0; i < e->n_networks; i++) printf("  %8s %7.7s ", "loss", e->test[i].n ? e->test[i].at[0].title : "");
     printf("  %8s %7s%s\n", "images/s", "time", off);
 }
 
 static void print_epoch_network(cli_view *view, const duet_epoch *e, size_t i)
 {
-    char loss[32] = "-", top1[32] = "-";
-    const double score = e->validated ? e->validation[i].top1 : e->test[i].top1;
-    const bool better = e->evaluated && score > view->best[i];
+    char loss[32] = "-", measure[32] = "-";
+    const duet_measure *test = &e->test[i].at[0];
+    const double score = e->validated ? e->validation[i].at[0].value : test->value, before = view->best[i];
+    const bool better = e->evaluated && (isnan(before) || (test->higher_is_better ? score > before : score < before));
     if (!isnan(e->loss[i])) snprintf(loss, sizeof loss, "%.4f", e->loss[i]);
-    if (e->evaluated) snprintf(top1, sizeof top1, "%.2f", e->test[i].top1);
+    if (e->evaluated) snprintf(measure, sizeof measure, "%.*f", test->digits, test->value);
     if (better) view->best[i] = score;
-    printf("  %8s %s%7s%s%s", loss, better ? cli_on(stdout, CLI_GOOD) : "", top1, better ? "*" : " ", better ? cli_off(stdout) : "");
+    printf("  %8s %s%7s%s%s", loss, better ? cli_on(stdout, CLI_GOOD) : "", measure, better ? "*" : " ", better ? cli_off(stdout) : "");
 }
 
 static void on_epoch(void *user, const duet_epoch *e)
@@ -157,7 +158,7 @@ static void on_log(void *user, const char *text)
 void cli_view_open(cli_view *view, bool quiet)
 {
     *view = (cli_view){.quiet = quiet, .live = !quiet && cli_is_terminal(stderr), .last_plain_s = now_s()};
-    for (size_t i = 0; i < DUET_MAX_NETWORKS; i++) view->best[i] = -1;
+    for (size_t i = 0; i < DUET_MAX_NETWORKS; i++) view->best[i] = (double)NAN;
 }
 
 duet_observer cli_view_observer(cli_view *view)
@@ -174,9 +175,49 @@ static int widest(int so_far, const char *text)
     return n > so_far ? n : so_far;
 }
 
+/* The measure that decides, and up to two more. */
+enum { DECIDES, MOST_SHOWN = 3 };
+typedef struct shown {
+    size_t at[MOST_SHOWN];
+    int n;
+} shown;
+
+/* The first measure and the last two: of classifiers top-1, cross-entropy and calibration. */
+static shown worth_showing(const duet_measures *m)
+{
+    shown s = {.n = 1};
+    for (size_t i = m->n > MOST_SHOWN ? m->n - MOST_SHOWN + 1 : 1; i < m->n; i++) s.at[s.n++] = i;
+    return s;
+}
+
+static void print_titles(const duet_measures *m)
+{
+    const shown s = worth_showing(m);
+    printf("  ");
+    for (int i = 0; i < s.n; i++) printf(" %8s", m->at[s.at[i]].title);
+}
+
 static void print_measures(const duet_measures *m, const char *style)
 {
-    printf("   %s%6.2f%s %7.4f %7.4f", style, m->top1, *style ? cli_off(stdout) : "", m->cross_entropy, m->calibration_error);
+    const shown s = worth_showing(m);
+    printf("  ");
+    for (int i = 0; i < s.n; i++) {
+        const duet_measure *x = &m->at[s.at[i]];
+        printf(" %s%8.*f%s", i ? "" : style, x->digits, x->value, i || !*style ? "" : cli_off(stdout));
+    }
+}
+
+/* "top-1: percent of ...; CE: cross-entropy ..." */
+static void explain(const duet_measures *m, bool by_validation)
+{
+    char text[1024];
+    const shown s = worth_showing(m);
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", by_validation
+                                ? "Measured on the test set; the best epoch was chosen on held-out training pictures."
+                                : "Measured on the test set, on which the best epoch was chosen too: a little flattering.");
+    for (int i = 0; i < s.n && n < sizeof text; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s %s: %s", i ? ";" : "", m->at[s.at[i]].title, m->at[s.at[i]].help);
+    cli_print_folded(stdout, 0, text);
 }
 
 void cli_view_result(const duet_run_result *r)
@@ -190,9 +231,12 @@ void cli_view_result(const duet_run_result *r)
         measured = measured || r->networks[i].best_epoch > 0;
     }
     if (!measured) return;
-    printf("\n%s%*s   %-22s   %s%s\n", bold, names + models + 2, "", "last epoch", "best epoch", off);
-    printf("%s%-*s  %-*s   %6s %7s %7s   %6s %7s %7s %6s%s\n", dim, names, "network", models, "model", "top-1", "CE", "ECE", "top-1", "CE", "ECE",
-           "epoch", off);
+    const duet_measures *example = &r->networks[0].last;
+    printf("\n%s%*s   %-*s  %s%s\n", bold, names + models + 2, "", 9 * worth_showing(example).n, "last epoch", "best epoch", off);
+    printf("%s%-*s  %-*s", dim, names, "network", models, "model");
+    print_titles(example);
+    print_titles(example);
+    printf(" %6s%s\n", "epoch", off);
     for (size_t i = 0; i < r->n_networks; i++) {
         const duet_network_result *n = &r->networks[i];
         printf("%s%-*s%s  %-*s", cli_on(stdout, CLI_NAME), names, n->name, off, models, n->model);
@@ -201,8 +245,6 @@ void cli_view_result(const duet_run_result *r)
         printf(" %6lld\n", (long long)n->best_epoch);
     }
     printf("%s", dim);
-    cli_print_folded(stdout, 0, r->best_by_validation
-                                    ? "Measured on the test set; the best epoch was chosen on held-out training pictures. top-1 in percent, CE in nats."
-                                    : "Measured on the test set, on which the best epoch was chosen too: a little flattering. top-1 in percent, CE in nats.");
+    explain(example, r->best_by_validation);
     printf("%s", off);
 }

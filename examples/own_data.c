@@ -30,7 +30,7 @@ static void show_epoch(void *user, const duet_epoch *e)
 {
     (void)user;
     printf("epoch %lld of %lld", (long long)e->epoch, (long long)e->epochs);
-    for (size_t i = 0; i < e->n_networks; i++) printf("   %s %.1f %%", e->names[i], e->test[i].top1);
+    for (size_t i = 0; i < e->n_networks; i++) printf("   %s %.1f %%", e->names[i], duet_measure_of(&e->test[i], "top1"));
     printf("\n");
 }
 

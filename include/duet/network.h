@@ -76,11 +76,21 @@ DUET_API duet_status duet_network_classify(duet_network *network, const uint8_t 
 /* The same from normalised pictures [n, image, image, 3], to the outputs before the softmax, [n, classes]. */
 DUET_API duet_status duet_network_logits(duet_network *network, const float *pictures, size_t n, float *logits, duet_error *err);
 
+/* What was measured, in the order of the network's task; the first is what "best" is judged by. Texts live as long as the library.
+ * classify: top1, top5 (percent), ce (cross-entropy, nats for a picture), ece (expected calibration error, 15 bins, 0..1). */
+enum { DUET_MAX_MEASURES = 16 };
+typedef struct duet_measure {
+    const char *name, *title, *help; /* "top1", "top-1", "percent of pictures ..." */
+    double value;                    /* NAN: nothing was there to be measured */
+    int higher_is_better, digits;    /* digits: that are worth showing after the point */
+} duet_measure;
 typedef struct duet_measures {
-    double top1, top5;        /* percent */
-    double cross_entropy;     /* nats per picture */
-    double calibration_error; /* expected calibration error, 15 bins of confidence, 0..1 */
+    size_t n;
+    duet_measure at[DUET_MAX_MEASURES];
 } duet_measures;
+
+/* The value of that name, NAN when there is none. */
+DUET_API double duet_measure_of(const duet_measures *measures, const char *name);
 
 /* Measures the network on a split of a data set, with the normalisation its file names (else the data set's).
  *

@@ -111,7 +111,7 @@ DUET_API duet_status duet_plan(const duet_recipe *recipe, const duet_data *data,
 
 typedef struct duet_bench_options {
     size_t classes;      /* 0: 100 */
-    size_t image;        /* side of the random pictures; 0: 32 */
+    size_t image;        /* side of the random pictures; 0: what the first network is made for */
     int64_t warmup;      /* steps before the measured ones, the first included; 0: 3 */
     int64_t steps;       /* at most so many are measured; 0: 50 */
     double max_seconds;  /* and, after five, none that starts later than this; 0: 30 */

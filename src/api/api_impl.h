@@ -25,14 +25,6 @@ struct duet_data {
 duet_status dt_api_give_text(dt_text *t, char **out, duet_error *err);
 
 dt_log_sink dt_api_log(const duet_log *log); /* log may be NULL */
-duet_measures dt_api_measures(dt_measures m);
-
-/* A source that reads from another but has other normalisation. A value: it lives where the caller puts it, and must not be
- * closed. */
-typedef struct dt_renormalised {
-    dt_source base;
-    const dt_source *inner;
-} dt_renormalised;
-void dt_api_renormalise(const dt_source *inner, const float mean[3], const float std[3], dt_renormalised *out);
+duet_measures dt_api_measures(const dt_task *task, const dt_measures *m);
 
 #endif

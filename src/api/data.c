@@ -207,23 +207,3 @@ duet_status duet_data_create(const duet_data_source *source, duet_data **out, du
     *out = data;
     return DUET_OK;
 }
-
-/* ---- another normalisation ---------------------------------------------------------------------------------- */
-
-static duet_status read_inner(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err)
-{
-    const dt_source *inner = ((const dt_renormalised *)s)->inner;
-    return inner->read(inner, split, index, out, err);
-}
-
-static void size_inner(const dt_source *s, dt_split split, size_t index, size_t *height, size_t *width)
-{
-    dt_source_size(((const dt_renormalised *)s)->inner, split, index, height, width);
-}
-
-void dt_api_renormalise(const dt_source *inner, const float mean[3], const float std[3], dt_renormalised *out)
-{
-    *out = (dt_renormalised){.base = {.facts = inner->facts, .read = read_inner, .size = size_inner}, .inner = inner};
-    memcpy(out->base.facts.mean, mean, sizeof out->base.facts.mean);
-    memcpy(out->base.facts.std, std, sizeof out->base.facts.std);
-}

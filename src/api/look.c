@@ -34,6 +34,7 @@ static void print_head(const dt_recipe *r, const dt_session *s, dt_text *out)
 static duet_status print_plan(const dt_recipe *r, const dt_data_facts *facts, int profile_runs, dt_text *out, duet_error *err)
 {
     dt_data_facts left = *facts; /* what the validation split leaves, as in a run */
+    if (r->data.crop.n) left.height = (size_t)r->data.crop.at[0], left.width = (size_t)r->data.crop.at[1];
     left.train_images -= (size_t)r->data.validation < left.train_images ? (size_t)r->data.validation : 0;
     dt_session *s;
     DT_TRY(dt_session_create(r, &left, &s, err));
@@ -71,8 +72,8 @@ duet_status duet_plan(const duet_recipe *recipe, const duet_data *data, int prof
 typedef struct bench {
     dt_session *session;
     dt_batch batch;
-    float *pictures;
-    int32_t *labels;
+    float *pictures, *noise;
+    int32_t *labels, *time;
     double *ms; /* [most steps] */
 } bench;
 
@@ -81,11 +82,18 @@ static duet_status make_batch(bench *b, const dt_recipe *r, const dt_data_facts 
     const size_t n = (size_t)r->train.batch, views = (size_t)b->session->n_views, one = n * b->session->image_count;
     dt_rng rng = dt_rng_make((uint64_t)r->train.seed, DT_PURPOSE_TEST, 0, 0);
     b->pictures = dt_alloc(views * one, sizeof *b->pictures);
-    b->labels = dt_alloc(n, sizeof *b->labels);
-    if (!b->pictures || !b->labels) return dt_fail(err, DUET_MEMORY, "not enough memory for a batch of %zu", n);
+    b->noise = dt_alloc(one, sizeof *b->noise);
+    b->labels = dt_alloc(one, sizeof *b->labels); /* of pictures, or of pixels */
+    b->time = dt_alloc(n, sizeof *b->time);
+    if (!b->pictures || !b->noise || !b->labels || !b->time) return dt_fail(err, DUET_MEMORY, "not enough memory for a batch of %zu", n);
     for (size_t i = 0; i < views * one; i++) b->pictures[i] = dt_rng_normal(&rng);
-    for (size_t i = 0; i < n; i++) b->labels[i] = (int32_t)dt_rng_below(&rng, (uint32_t)f->classes);
-    b->batch = (dt_batch){.n = n, .labels = b->labels};
+    for (size_t i = 0; i < one; i++) b->labels[i] = (int32_t)dt_rng_below(&rng, (uint32_t)f->classes);
+    if (r->task->needs & DT_NEEDS_NOISE) {
+        for (size_t i = 0; i < one; i++) b->noise[i] = dt_rng_normal(&rng);
+        for (size_t i = 0; i < n; i++) b->time[i] = (int32_t)dt_rng_below(&rng, (uint32_t)r->task_config.timesteps);
+    }
+    b->batch = (dt_batch){.n = n, .height = f->height, .width = f->width, .labels = b->labels, .pixel_labels = b->labels, .noise = b->noise,
+                          .time = b->time};
     for (size_t v = 0; v < views; v++) b->batch.images[v] = b->pictures + v * one;
     return DUET_OK;
 }
@@ -171,11 +179,18 @@ static duet_status run_bench(bench *b, const dt_recipe *r, const duet_bench_opti
     return o->profile_runs > 0 ? profile(b, o->profile_runs, out, err) : DUET_OK;
 }
 
+/* The side of the picture that the first network is made for. */
+static size_t own_side(const dt_recipe *r)
+{
+    const dt_model *m = dt_model_find(r->networks[0].model, NULL);
+    return m ? m->image : 32;
+}
+
 duet_status duet_bench_step(const duet_recipe *recipe, const duet_bench_options *options, duet_bench_result *out, duet_error *err)
 {
     duet_bench_options o = options ? *options : (duet_bench_options){0};
     if (o.classes == 0) o.classes = 100;
-    if (o.image == 0) o.image = 32;
+    if (o.image == 0) o.image = own_side(recipe->inner);
     if (o.warmup <= 0) o.warmup = 3;
     if (o.steps <= 0) o.steps = 50;
     if (!(o.max_seconds > 0)) o.max_seconds = 30;
@@ -185,6 +200,8 @@ duet_status duet_bench_step(const duet_recipe *recipe, const duet_bench_options 
     dt_session_destroy(b.session);
     dt_free(b.pictures);
     dt_free(b.labels);
+    dt_free(b.noise);
+    dt_free(b.time);
     dt_free(b.ms);
     if (!st) *out = result;
     return st;

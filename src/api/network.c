@@ -36,18 +36,17 @@ duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error 
 /* ---- weights ------------------------------------------------------------------------------------------------ */
 
 struct duet_network {
-    dt_classifier *inner;
+    dt_trained *inner;
     float *pictures; /* [batch, image, image, 3] normalised */
     float table[3][256]; /* what each byte of each channel becomes */
 };
 
 static void fill_table(duet_network *network)
 {
-    duet_network_info info;
-    duet_network_describe(network, &info);
+    const dt_normalisation n = dt_trained_normalisation(network->inner, NULL);
     for (int c = 0; c < 3; c++)
         for (int byte = 0; byte < 256; byte++)
-            network->table[c][byte] = ((float)byte / 255.0f - info.mean[c]) / info.std[c];
+            network->table[c][byte] = ((float)byte / n.unit - n.mean[c]) / n.std[c];
 }
 
 duet_status duet_network_open(const char *weights, const duet_network_options *options, duet_network **out, duet_error *err)
@@ -55,7 +54,7 @@ duet_status duet_network_open(const char *weights, const duet_network_options *o
     const duet_network_options o = options ? *options : (duet_network_options){0};
     duet_network *network = dt_alloc(1, sizeof *network);
     if (!network) return dt_fail(err, DUET_MEMORY, "%s: not enough memory", weights);
-    duet_status st = dt_classifier_open(weights, o.model, o.classes, o.device ? o.device : "cpu", o.threads, o.batch ? o.batch : BATCH,
+    duet_status st = dt_trained_open(weights, o.model, o.classes, o.device ? o.device : "cpu", o.threads, o.batch ? o.batch : BATCH,
                                         &network->inner, err);
     if (!st) {
         const dt_inference *i = &network->inner->network;
@@ -74,14 +73,14 @@ duet_status duet_network_open(const char *weights, const duet_network_options *o
 void duet_network_close(duet_network *network)
 {
     if (!network) return;
-    dt_classifier_close(network->inner);
+    dt_trained_close(network->inner);
     dt_free(network->pictures);
     dt_free(network);
 }
 
 void duet_network_describe(const duet_network *network, duet_network_info *out)
 {
-    const dt_classifier *c = network->inner;
+    const dt_trained *c = network->inner;
     *out = (duet_network_info){.model = c->model->name, .data = c->data, .classes = c->classes, .image = c->model->image,
                                .epoch = c->epoch, .normalised = c->normalised, .std = {1, 1, 1}};
     if (!c->normalised) return;
@@ -94,7 +93,7 @@ duet_status duet_network_logits(duet_network *network, const float *pictures, si
     dt_inference *i = &network->inner->network;
     for (size_t done = 0; done < n;) {
         const size_t now = n - done < i->batch ? n - done : i->batch;
-        DT_TRY(dt_inference_run(i, pictures + done * i->image_count, now, logits + done * i->classes, err));
+        DT_TRY(dt_inference_run(i, pictures + done * i->image_count, NULL, now, logits + done * i->output_count, err));
         done += now;
     }
     return DUET_OK;
@@ -128,13 +127,15 @@ duet_status duet_network_classify(duet_network *network, const uint8_t *pixels, 
 
 static duet_status check_fit(const duet_network *network, const dt_data_facts *f, size_t images, duet_error *err)
 {
-    const dt_classifier *c = network->inner;
-    if (f->classes != c->classes)
+    const dt_trained *c = network->inner;
+    const bool pixels = c->task->needs & DT_NEEDS_PIXEL_LABELS, whole = c->task->needs & DT_NEEDS_LABELS;
+    if ((pixels && f->labels != DT_LABELS_PIXELS) || (whole && f->labels != DT_LABELS_CLASS))
+        return dt_fail(err, DUET_SHAPE, "%s is a network for task %s, and %s has a class for %s; measure it on data of its kind", c->model->name,
+                       c->task->name, f->name, pixels ? "each picture" : "every pixel");
+    if ((pixels || whole) && f->classes != c->classes)
         return dt_fail(err, DUET_SHAPE, "%s knows %zu classes%s%s, %s has %zu; measure it on the data it was trained on", c->model->name,
                        c->classes, *c->data ? " of " : "", c->data, f->name, f->classes);
-    if (f->height != c->model->image || f->width != c->model->image)
-        return dt_fail(err, DUET_SHAPE, "%s takes pictures of %zux%zu pixels, %s has %zux%zu", c->model->name, c->model->image,
-                       c->model->image, f->name, f->height, f->width);
+    if (!f->mixed_sizes) DT_TRY(dt_model_check_size(c->model, f->height, f->width, err));
     if (images == 0) return dt_fail(err, DUET_DATA, "%s has no pictures to measure on", f->name);
     return DUET_OK;
 }
@@ -142,20 +143,21 @@ static duet_status check_fit(const duet_network *network, const dt_data_facts *f
 duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, float *logits, duet_measures *out,
                                   duet_error *err)
 {
-    dt_classifier *c = network->inner;
+    dt_trained *c = network->inner;
     const dt_data_facts *f = &data->source->facts;
     const size_t images = split == DUET_SPLIT_TRAIN ? f->train_images : f->test_images;
     DT_TRY(check_fit(network, f, images, err));
 
-    dt_renormalised source;
-    dt_api_renormalise(data->source, c->normalised ? c->mean : f->mean, c->normalised ? c->std : f->std, &source);
-    const dt_loader_spec spec = {.source = &source.base, .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST,
-                                 .n_indices = images, .batch = c->network.batch, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 1};
+    const dt_normalisation seen = dt_trained_normalisation(c, f);
+    const dt_noising noise = dt_trained_noising(c);
+    const dt_loader_spec spec = {.source = data->source, .normalise = &seen, .noising = c->task->needs & DT_NEEDS_NOISE ? &noise : NULL, .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST,
+                                 .n_indices = images, .batch = f->mixed_sizes ? 1 : c->network.batch, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 1};
     dt_loader *loader;
-    dt_evaluation evaluation;
+    dt_evaluation evaluation = {0};
+    const dt_subjects of = {.networks = &c->network, .n = 1, .task = c->task, .config = &c->config};
     DT_TRY(dt_loader_create(&spec, &loader, err));
-    duet_status st = dt_evaluate(&c->network, 1, loader, logits ? &logits : NULL, NULL, NULL, &evaluation, err);
+    duet_status st = dt_evaluate(&of, loader, logits ? &logits : NULL, NULL, NULL, &evaluation, err);
     dt_loader_destroy(loader);
-    if (!st) *out = dt_api_measures(evaluation.measures[0]);
+    if (!st) *out = dt_api_measures(c->task, &evaluation.measures[0]);
     return st;
 }

@@ -90,6 +90,7 @@ static duet_status no_such_section(const char *section, duet_error *err)
     size_t n = 0;
     for (size_t i = 0; n < MOST && (name = dt_recipe_section_at(i)); i++) names[n++] = name;
     for (size_t i = 0; n < MOST && dt_method_at(i); i++) names[n++] = dt_method_at(i)->name;
+    for (size_t i = 0; n < MOST && dt_task_at(i); i++) names[n++] = dt_task_at(i)->name;
     const char *near = dt_nearest(section, names, n);
     dt_text list = {0};
     for (size_t i = 0; i < n; i++) dt_text_append(&list, "%s%s", i ? ", " : "", names[i]);

@@ -68,8 +68,8 @@ static void on_epoch(void *user, const dt_epoch_report *e)
     for (int i = 0; i < e->n_networks; i++) {
         out.names[i] = e->names[i];
         out.loss[i] = e->loss[i];
-        out.test[i] = dt_api_measures(e->measures[i]);
-        out.validation[i] = dt_api_measures(e->validation[i]);
+        out.test[i] = dt_api_measures(run->recipe->inner->task, &e->measures[i]);
+        out.validation[i] = dt_api_measures(run->recipe->inner->task, &e->validation[i]);
     }
     run->options.observer.epoch(run->options.observer.user, &out);
 }
@@ -106,7 +106,8 @@ void duet_run_result_of(const duet_run *run, duet_run_result *out)
                              .best_by_validation = r->best_by_validation, .finished = r->finished, .images_per_s = r->images_per_s};
     for (int i = 0; i < r->n_networks; i++) {
         const dt_network_result *n = &r->results[i];
-        out->networks[i] = (duet_network_result){.name = r->names[i], .model = r->models[i], .last = dt_api_measures(n->last),
-                                                 .best = dt_api_measures(n->best), .best_epoch = n->best_epoch};
+        const dt_task *task = run->recipe->inner->task;
+        out->networks[i] = (duet_network_result){.name = r->names[i], .model = r->models[i], .last = dt_api_measures(task, &n->last),
+                                                 .best = dt_api_measures(task, &n->best), .best_epoch = n->best_epoch};
     }
 }

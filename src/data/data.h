@@ -95,6 +95,7 @@ typedef struct dt_crop {
 
 typedef enum dt_normalise { DT_NORMALISE_DATA, DT_NORMALISE_IMAGENET, DT_NORMALISE_CIRKD, DT_NORMALISE_SYMMETRIC } dt_normalise;
 #define DT_NORMALISE_CHOICES "data|imagenet|cirkd"
+extern const char *const dt_normalise_names[]; /* in the order of dt_normalise; NULL at the end */
 /* A byte becomes (byte / unit - mean) / std of its channel. */
 typedef struct dt_normalisation {
     float unit, mean[3], std[3]; /* mean and std in the order in which networks see the channels */

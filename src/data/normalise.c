@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+const char *const dt_normalise_names[] = {"data", "imagenet", "cirkd", "symmetric", NULL};
+
 dt_normalisation dt_normalisation_of(dt_normalise n, const dt_data_facts *f)
 {
     switch (n) {

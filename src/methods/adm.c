@@ -14,20 +14,21 @@
  * description, not copied: there is no public code and the full text was not at hand. Every choice is an option, and every
  * default is to be confirmed by the ablation.
  *
- * S lives on the smaller of the two grids: the larger u is averaged down to it, and a weight for a larger map covers its
- * block. Everything up to the weights is shared by all variants of a step; only the sums with the base losses are not. */
+ * S lives on the smaller of the two grids: the larger u is averaged down to it. Where a weighted loss lives (on the map that a
+ * classifier reads, on the pixels of a mask) is the task's business, as is which places count at all: a mean over places is
+ * one over those that do. Everything up to the weights is shared by all variants of a step; only the sums with the base losses are not. */
 #include "methods/methods.h"
 
 #include <string.h>
 
 enum { CONSENSUS_ALIGN, CONSENSUS_MODULATE, CONSENSUS_OFF };
 enum { DIVERGENCE_REPEL, DIVERGENCE_MODULATE, DIVERGENCE_OFF };
-enum { VIEW_CLASS, VIEW_CHANNEL, VIEW_LABEL, VIEW_ATTENTION };
+enum { VIEW_CLASS, VIEW_CHANNEL, VIEW_LABEL, VIEW_ATTENTION, VIEW_OUTPUT };
 enum { WEIGHTS_MEAN, WEIGHTS_NONE, WEIGHTS_UNIFORM, WEIGHTS_SOFTMAX };
 enum { STAGE_FEATURES };
 
 static const char *const stage_names[] = {"features", "stage1", "stage2", "stage3"};
-static const char *const view_names[] = {"class", "channel", "label", "attention"};
+static const char *const view_names[] = {"class", "channel", "label", "attention", "output"};
 
 /* A division by less than this says nothing: METHODS.md 3.3. */
 static const double smallest_mean = 1e-6;
@@ -39,7 +40,7 @@ typedef struct adm {
     const dt_adm_config *c;
     dt_losses *out;
     dt_node view[DT_MAX_NETWORKS]; /* u of each teacher and student */
-    dt_node similarity, foreground_c, foreground_d; /* sums over pairs, for the log */
+    dt_node similarity, foreground_s, foreground_c, foreground_d; /* sums over pairs, for the log */
     int n_pairs;
 } adm;
 
@@ -52,7 +53,7 @@ typedef struct pair {
 
 static bool is_vector_view(int view)
 {
-    return view == VIEW_CLASS || view == VIEW_CHANNEL;
+    return view == VIEW_CLASS || view == VIEW_CHANNEL || view == VIEW_OUTPUT;
 }
 
 /* total + x, where the first total is DT_NONE. */
@@ -91,7 +92,8 @@ static dt_node attention(dt_graph *g, dt_node map)
 static dt_node view_of(const adm *a, const dt_peer *p)
 {
     switch (a->c->view) {
-    case VIEW_CLASS: return a->peers->task->evidence(a->g, &p->built);
+    case VIEW_CLASS:
+    case VIEW_OUTPUT: return a->peers->task->evidence(a->g, &p->built, &a->peers->targets);
     case VIEW_CHANNEL: return map_at(&p->built, a->c->stage);
     case VIEW_LABEL: return min_max(a->g, a->peers->task->label_evidence(a->g, &p->built, &a->peers->targets));
     case VIEW_ATTENTION: return attention(a->g, map_at(&p->built, a->c->stage));
@@ -140,19 +142,48 @@ static pair compare(adm *a, int teacher, int student)
 
 /* ---- 3. weights ------------------------------------------------------------------------------------------------- */
 
-/* Weights of places from x = S or 1 - S, [n, 1, h, w], mean 1 for each image but with `none`. An image in which x is nowhere
- * (its mean is below 1e-6) has `otherwise` everywhere. */
+/* How much of each place of a map like x counts, 0..1; DT_NONE: all do. */
+static dt_node validity_of(const adm *a, dt_node x)
+{
+    const dt_task *task = a->peers->task;
+    const dt_shape s = dt_shape_of(a->g, x);
+    return task->validity ? task->validity(a->g, &a->peers->targets, s.h, s.w) : DT_NONE;
+}
+
+/* The mean of x over the valid places of each image (DT_AXES_HW) or of the batch (DT_AXES_ALL); 0 where none is valid. */
+static dt_node valid_mean(dt_graph *g, dt_node x, dt_node valid, unsigned axes)
+{
+    static const double smallest = 1e-12;
+    if (valid == DT_NONE) return dt_mean(g, x, axes);
+    dt_node all = dt_max(g, dt_sum(g, valid, axes), dt_constant(g, smallest));
+    return dt_div(g, dt_sum(g, dt_mul(g, valid, x), axes), all);
+}
+
+/* Softmax of x over the places of which anything is valid, before it is scaled to mean 1. */
+static dt_node sharpened(const adm *a, dt_node x, dt_node valid)
+{
+    static const double never = -1e4; /* S is within 0..1 */
+    if (valid != DT_NONE) x = dt_select(a->g, dt_less(a->g, dt_constant(a->g, 0), valid), x, dt_constant(a->g, never));
+    return dt_place_softmax(a->g, x, 1 / a->c->tau);
+}
+
+/* Weights of places from x = S or 1 - S, [n, 1, h, w], mean 1 over the valid places of each image but with `none`. An image in which
+ * x is nowhere (its mean is below 1e-6) has `otherwise` everywhere. */
 static dt_node weights_of(const adm *a, dt_node x, double otherwise)
 {
     dt_graph *g = a->g;
     const dt_shape s = dt_shape_of(g, x);
+    dt_node valid = validity_of(a, x);
     switch (a->c->weights) {
     case WEIGHTS_NONE: return x;
     case WEIGHTS_UNIFORM: return dt_broadcast(g, dt_constant(g, 1), s);
-    case WEIGHTS_SOFTMAX: return dt_scale(g, dt_place_softmax(g, x, 1 / a->c->tau), (double)(s.h * s.w));
+    case WEIGHTS_SOFTMAX:
+        x = sharpened(a, x, valid);
+        if (valid == DT_NONE) return dt_scale(g, x, (double)(s.h * s.w));
+        break;
     default: break;
     }
-    dt_node mean = dt_mean(g, x, DT_AXES_HW);
+    dt_node mean = valid_mean(g, x, valid, DT_AXES_HW);
     dt_node nowhere = dt_less(g, mean, dt_constant(g, smallest_mean));
     dt_node divisor = dt_select(g, nowhere, dt_constant(g, 1), mean); /* not max(): that has no gradient */
     return dt_select(g, nowhere, dt_constant(g, otherwise), dt_div(g, x, divisor));
@@ -169,11 +200,17 @@ static dt_node divergence_weights(const adm *a, dt_node similarity)
     return weights_of(a, dt_affine(a->g, similarity, -1, 1), 0);
 }
 
-/* S without a gradient, each value covering its block of a larger map. */
-static dt_node similarity_on(const adm *a, const pair *p, dt_node map)
+/* S without a gradient, at the places at which the network's loss can be weighted. */
+static dt_node similarity_on(const adm *a, const pair *p, const dt_built *own)
 {
-    const dt_shape s = dt_shape_of(a->g, map);
-    return dt_upsample(a->g, dt_detach(a->g, p->similarity), s.h, s.w);
+    return a->peers->task->to_places(a->g, own, dt_detach(a->g, p->similarity), &a->peers->targets);
+}
+
+/* The accuracy of a head that answered from a weighted map, where the task has such a head. */
+static dt_node accuracy_of(const adm *a, dt_node logits)
+{
+    const dt_task *task = a->peers->task;
+    return logits == DT_NONE || !task->accuracy ? DT_NONE : task->accuracy(a->g, logits, &a->peers->targets);
 }
 
 /* ---- 4. consensus, for the student ------------------------------------------------------------------------------ */
@@ -184,16 +221,16 @@ static dt_node align(const adm *a, const pair *p)
     dt_graph *g = a->g;
     dt_node c = consensus_weights(a, a->c->detach ? dt_detach(g, p->similarity) : p->similarity);
     dt_node apart = dt_affine(g, dt_spatial_cosine(g, p->u_student, dt_detach(g, p->u_teacher)), -1, 1);
-    return dt_mean(g, dt_mul(g, c, apart), DT_AXES_ALL);
+    return valid_mean(g, dt_mul(g, c, apart), validity_of(a, apart), DT_AXES_ALL);
 }
 
-/* CE(head_s(mean_p c(p) F_s(:, p)), y); *accuracy: of that head. */
+/* classify: CE(head_s(mean_p c(p) F_s(:, p)), y); *accuracy: of that head. */
 static dt_node answer_from_consensus(const adm *a, const pair *p, dt_node *accuracy)
 {
     const dt_built *own = &a->peers->at[p->student].built;
-    dt_node logits, c = consensus_weights(a, similarity_on(a, p, own->features));
-    dt_node loss = a->peers->task->weighted_sample_loss(a->g, own, c, &a->peers->targets, &logits);
-    *accuracy = a->peers->task->accuracy(a->g, logits, &a->peers->targets);
+    dt_node logits, c = consensus_weights(a, similarity_on(a, p, own));
+    dt_node loss = a->peers->task->weighted_loss(a->g, own, c, &a->peers->targets, &logits);
+    *accuracy = accuracy_of(a, logits);
     return dt_mean(a->g, loss, DT_AXES_ALL);
 }
 
@@ -205,19 +242,19 @@ static dt_node repel(const adm *a, const pair *p)
     dt_graph *g = a->g;
     dt_node d = divergence_weights(a, dt_detach(g, p->similarity));
     dt_node apart = dt_affine(g, dt_spatial_cosine(g, dt_detach(g, p->u_student), p->u_teacher), -1, 1);
-    return dt_scale(g, dt_mean(g, dt_mul(g, d, apart), DT_AXES_ALL), -1);
+    return dt_scale(g, valid_mean(g, dt_mul(g, d, apart), validity_of(a, apart), DT_AXES_ALL), -1);
 }
 
-/* CE(head_t(mean_p d(p) F_t(:, p)), y). An image without any divergence adds 0 and stays in the mean: its pooled map would
+/* classify: CE(head_t(mean_p d(p) F_t(:, p)), y). An image without any divergence adds 0 and stays in the mean: its pooled map would
  * be 0, and a cross-entropy of the bias alone says nothing about places. */
 static dt_node answer_from_divergence(const adm *a, const pair *p, dt_node *accuracy)
 {
     dt_graph *g = a->g;
     const dt_built *own = &a->peers->at[p->teacher].built;
-    dt_node logits, d = divergence_weights(a, similarity_on(a, p, own->features));
-    dt_node loss = a->peers->task->weighted_sample_loss(g, own, d, &a->peers->targets, &logits);
+    dt_node logits, d = divergence_weights(a, similarity_on(a, p, own));
+    dt_node loss = a->peers->task->weighted_loss(g, own, d, &a->peers->targets, &logits);
     dt_node somewhere = dt_less(g, dt_constant(g, 0), dt_mean(g, d, DT_AXES_HW));
-    *accuracy = a->peers->task->accuracy(g, logits, &a->peers->targets);
+    *accuracy = accuracy_of(a, logits);
     return dt_mean(g, dt_mul(g, somewhere, loss), DT_AXES_ALL);
 }
 
@@ -236,8 +273,24 @@ static void measure_foreground(adm *a, const pair *p)
     const dt_shape s = dt_shape_of(a->g, p->similarity);
     dt_node similarity = dt_detach(a->g, p->similarity);
     dt_node mask = dt_adaptive_avg_pool(a->g, a->peers->targets.mask, s.h, s.w);
+    a->foreground_s = accumulate(a->g, a->foreground_s, share_on(a->g, similarity, mask));
     a->foreground_c = accumulate(a->g, a->foreground_c, share_on(a->g, consensus_weights(a, similarity), mask));
     a->foreground_d = accumulate(a->g, a->foreground_d, share_on(a->g, divergence_weights(a, similarity), mask));
+}
+
+/* The shares of a network's attention and of its class activation map (the positive evidence for the true class) on the foreground:
+ * do teachers emphasise it more? */
+static void measure_network(const adm *a, const dt_peer *p)
+{
+    dt_graph *g = a->g;
+    const dt_task *task = a->peers->task;
+    dt_node features = dt_detach(g, p->built.features);
+    const dt_shape s = dt_shape_of(g, features);
+    dt_node mask = dt_adaptive_avg_pool(g, a->peers->targets.mask, s.h, s.w);
+    dt_losses_term(a->out, share_on(g, dt_mean(g, dt_mul(g, features, features), DT_AXIS_C), mask), -1, "%s.foreground_attention", p->name);
+    if (!task->label_evidence) return;
+    dt_node evidence = dt_detach(g, task->label_evidence(g, &p->built, &a->peers->targets));
+    dt_losses_term(a->out, share_on(g, dt_relu(g, evidence), mask), -1, "%s.foreground_cam", p->name);
 }
 
 /* x, scaled and ramped, to the loss of network i in every variant in which it learns. */
@@ -282,15 +335,29 @@ static void log_pairs(const adm *a)
     dt_losses_term(a->out, dt_scale(a->g, a->similarity, share), -1, "adm.similarity");
     if (a->foreground_c == DT_NONE) return;
     dt_losses_term(a->out, dt_mean(a->g, a->peers->targets.mask, DT_AXES_ALL), -1, "adm.foreground");
+    dt_losses_term(a->out, dt_scale(a->g, a->foreground_s, share), -1, "adm.foreground_s");
     dt_losses_term(a->out, dt_scale(a->g, a->foreground_c, share), -1, "adm.foreground_c");
     dt_losses_term(a->out, dt_scale(a->g, a->foreground_d, share), -1, "adm.foreground_d");
 }
 
 /* ---- checks ----------------------------------------------------------------------------------------------------- */
 
-static duet_status check_view(const dt_adm_config *c, duet_error *err)
+/* Is `word` one of a list "a, b, c"? */
+static bool is_listed(const char *list, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *at = list; (at = strstr(at, word)); at += n)
+        if ((at == list || at[-1] == ' ') && (at[n] == ',' || !at[n])) return true;
+    return false;
+}
+
+static duet_status check_view(const dt_peers *peers, const dt_adm_config *c, duet_error *err)
 {
     const char *view = view_names[c->view], *stage = stage_names[c->stage];
+    if (!is_listed(peers->task->views, view)) {
+        return dt_fail(err, DUET_RECIPE, "adm: view: %s means nothing to task %s: choose one of its views: %s", view, peers->task->name,
+                       peers->task->views);
+    }
     if (!is_vector_view(c->view) && c->consensus == CONSENSUS_ALIGN) {
         return dt_fail(err, DUET_RECIPE, "adm: view: %s gives one number at each place, and consensus: align compares vectors: "
                        "add `consensus: modulate` (or off), or choose view: class", view);
@@ -300,7 +367,7 @@ static duet_status check_view(const dt_adm_config *c, duet_error *err)
                        "add `divergence: modulate` (or off), or choose view: class", view);
     }
     if (c->stage == STAGE_FEATURES) return DUET_OK;
-    if (c->view == VIEW_CLASS || c->view == VIEW_LABEL) {
+    if (c->view == VIEW_CLASS || c->view == VIEW_LABEL || c->view == VIEW_OUTPUT) {
         return dt_fail(err, DUET_RECIPE, "adm: view: %s asks the network's classifier, which reads the last map only, not stage: %s: "
                        "add `stage: features`, or choose view: channel or attention", view, stage);
     }
@@ -322,7 +389,7 @@ duet_status dt_adm_check(const dt_peers *peers, const dt_adm_config *c, duet_err
                        "of them under `networks:`%s", teachers, students, peers->n, teachers ? "student" : "teacher",
                        teachers || students ? "" : " and `role: student` to another");
     }
-    return check_view(c, err);
+    return check_view(peers, c, err);
 }
 
 /* Do the maps of a pair fit the view? */
@@ -362,7 +429,7 @@ duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *
     DT_TRY(dt_adm_check(peers, c, err));
     DT_TRY(dt_graph_check(g, err));
     adm a = {.g = g, .peers = peers, .c = c, .out = losses,
-             .similarity = DT_NONE, .foreground_c = DT_NONE, .foreground_d = DT_NONE};
+             .similarity = DT_NONE, .foreground_s = DT_NONE, .foreground_c = DT_NONE, .foreground_d = DT_NONE};
     int teachers[DT_MAX_NETWORKS], students[DT_MAX_NETWORKS];
     const int n_teachers = with_role(peers, DT_ROLE_TEACHER, teachers);
     const int n_students = with_role(peers, DT_ROLE_STUDENT, students);
@@ -371,6 +438,8 @@ duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *
 
     for (int i = 0; i < peers->n; i++)
         if (peers->at[i].role != DT_ROLE_PEER) a.view[i] = view_of(&a, &peers->at[i]);
+    for (int i = 0; i < peers->n && peers->targets.mask != DT_NONE; i++)
+        if (peers->at[i].role != DT_ROLE_PEER) measure_network(&a, &peers->at[i]);
     pair pairs[DT_MAX_NETWORKS][DT_MAX_NETWORKS];
     for (int i = 0; i < n_teachers; i++) {
         for (int j = 0; j < n_students; j++) {
@@ -397,8 +466,8 @@ const dt_option dt_adm_options[] = {
      "what a student does where it agrees with a teacher: say the same, or answer from there"},
     {"divergence",    DT_OPTION_CHOICE, offsetof(dt_adm_config, divergence),    "modulate", 0,    0,   "repel|modulate|off",
      "what a teacher does where it differs from a student: differ more, or answer from there"},
-    {"view",          DT_OPTION_CHOICE, offsetof(dt_adm_config, view),          "class",    0,    0,   "class|channel|label|attention",
-     "what is compared at each place: evidence for all classes, the channels, evidence for the true class, energy"},
+    {"view",          DT_OPTION_CHOICE, offsetof(dt_adm_config, view),          "class",    0,    0,   "class|channel|label|attention|output",
+     "what is compared at each place: evidence for all classes, the channels, evidence for the true class, energy, the output itself (task denoise)"},
     {"stage",         DT_OPTION_CHOICE, offsetof(dt_adm_config, stage),         "features", 0,    0,   "features|stage1|stage2|stage3",
      "which maps are compared; class, label and modulate need features, the map that enters global pooling"},
     {"weights",       DT_OPTION_CHOICE, offsetof(dt_adm_config, weights),       "mean",     0,    0,   "mean|none|uniform|softmax",

@@ -19,7 +19,7 @@ static dt_node imitation(dt_graph *g, const dt_peers *peers, int i, const dml_co
     dt_node total = DT_NONE;
     for (int j = 0; j < peers->n; j++) {
         if (j == i) continue;
-        dt_node kl = peers->task->disagreement(g, peers->at[j].built.logits, peers->at[i].built.logits, c->temperature);
+        dt_node kl = dt_disagreement(g, peers, dt_answer(g, peers, j), i, c->temperature);
         total = total == DT_NONE ? kl : dt_add(g, total, kl);
     }
     return c->peers == PEERS_MEAN ? dt_scale(g, total, 1.0 / (peers->n - 1)) : total;

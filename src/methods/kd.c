@@ -1,12 +1,12 @@
 /* Knowledge distillation: a trained teacher that stands still, students that imitate its softened predictions.
  *
- *     L_s = (1 - a) CE_s + a T^2 KL(sg p_t^T || p_s^T)
+ *     L_s = (1 - a) CE_s + a T^2 KL(sg p_t^T || p_s^T), or, where `weight` w is given,  L_s = CE_s + w T^2 KL
  *
  * Hinton, Vinyals, Dean, arXiv:1503.02531. The teacher is frozen: in inference mode, without a loss. */
 #include "methods/methods.h"
 
 typedef struct kd_config {
-    double temperature, alpha;
+    double temperature, alpha, weight;
 } kd_config;
 
 static int teacher_of(const dt_peers *peers)
@@ -50,9 +50,10 @@ static duet_status losses(dt_graph *g, const dt_peers *peers, const void *config
         const dt_peer *s = &peers->at[i];
         dt_node ce = dt_losses_own(out, g, peers, i);
         if (i == t) continue;
-        dt_node kl = peers->task->disagreement(g, peers->at[t].built.logits, s->built.logits, c->temperature);
+        dt_node kl = dt_disagreement(g, peers, dt_answer(g, peers, t), i, c->temperature);
         dt_losses_term(out, kl, -1, "%s.kl", s->name);
-        dt_losses_learn(out, peers, 0, i, dt_add(g, dt_scale(g, ce, 1 - c->alpha), dt_scale(g, kl, c->alpha)));
+        const double own = c->weight > 0 ? 1 : 1 - c->alpha, imitation = c->weight > 0 ? c->weight : c->alpha;
+        dt_losses_learn(out, peers, 0, i, dt_add(g, dt_scale(g, ce, own), dt_scale(g, kl, imitation)));
     }
     return dt_graph_check(g, err);
 }
@@ -61,6 +62,7 @@ static const dt_option options[] = {
     /* key           type            field                            initial  min   max   choices, help */
     {"temperature", DT_OPTION_REAL, offsetof(kd_config, temperature), "4",    0.01, 1000, NULL, "softens both predictions; the soft loss is multiplied by its square"},
     {"alpha",       DT_OPTION_REAL, offsetof(kd_config, alpha),       "0.9",  0,    1,    NULL, "weight of the soft loss; the labels get the rest"},
+    {"weight",      DT_OPTION_REAL, offsetof(kd_config, weight),      "0",    0,    1000, NULL, "above 0: weight of the soft loss beside the labels' whole loss, in place of alpha"},
     {0},
 };
 

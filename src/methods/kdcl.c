@@ -17,21 +17,16 @@ typedef struct kdcl_config {
 
 enum { TARGET_NAIVE, TARGET_LINEAR, TARGET_MINLOGIT, TARGET_GENERAL, TARGET_MEAN };
 
-static dt_node logits_of(const dt_peers *peers, int i)
-{
-    return peers->at[i].built.logits;
-}
+/* ---- the targets, as answers ------------------------------------------------------------------------------------ */
 
-/* ---- the targets, as logits ------------------------------------------------------------------------------------- */
-
-/* For each sample the logits of the network with the smallest loss; of equals the first. */
+/* For each unit (a sample, a pixel) the answer of the network with the smallest loss; of equals the first. */
 static dt_node naive(dt_graph *g, const dt_peers *peers)
 {
-    dt_node best = logits_of(peers, 0);
-    dt_node smallest = peers->task->sample_loss(g, best, &peers->targets);
+    dt_node best = dt_answer(g, peers, 0);
+    dt_node smallest = peers->task->unit_loss(g, best, &peers->targets);
     for (int i = 1; i < peers->n; i++) {
-        dt_node loss = peers->task->sample_loss(g, logits_of(peers, i), &peers->targets);
-        best = dt_select(g, dt_less(g, loss, smallest), logits_of(peers, i), best);
+        dt_node own = dt_answer(g, peers, i), loss = peers->task->unit_loss(g, own, &peers->targets);
+        best = dt_select(g, dt_less(g, loss, smallest), own, best);
         smallest = dt_min(g, loss, smallest);
     }
     return best;
@@ -51,8 +46,8 @@ static dt_node weighted_sum(dt_graph *g, const dt_node *x, int n, dt_node weight
 static dt_node linear(dt_graph *g, const dt_peers *peers)
 {
     dt_node z[DT_MAX_NETWORKS];
-    for (int i = 0; i < peers->n; i++) z[i] = dt_detach(g, logits_of(peers, i));
-    return weighted_sum(g, z, peers->n, dt_simplex_weights(g, peers->targets.labels, z, (size_t)peers->n));
+    for (int i = 0; i < peers->n; i++) z[i] = dt_detach(g, dt_answer(g, peers, i));
+    return weighted_sum(g, z, peers->n, peers->task->best_mixture(g, z, (size_t)peers->n, &peers->targets));
 }
 
 /* z_c = min over i of (z_i[c] - z_i[y]). */
@@ -60,7 +55,7 @@ static dt_node minlogit(dt_graph *g, const dt_peers *peers)
 {
     dt_node smallest = DT_NONE;
     for (int i = 0; i < peers->n; i++) {
-        dt_node relative = dt_sub(g, logits_of(peers, i), dt_pick(g, logits_of(peers, i), peers->targets.labels));
+        dt_node relative = peers->task->relative(g, dt_answer(g, peers, i), &peers->targets);
         smallest = i ? dt_min(g, smallest, relative) : relative;
     }
     return smallest;
@@ -71,15 +66,15 @@ static dt_node general(dt_graph *g, const dt_peers *peers, double temperature, d
 {
     static const double smallest = 1e-30; /* a probability that underflowed has a logarithm, too */
     dt_node p[DT_MAX_NETWORKS];
-    for (int i = 0; i < peers->n; i++) p[i] = dt_exp(g, dt_log_softmax(g, dt_detach(g, logits_of(peers, i)), temperature));
+    for (int i = 0; i < peers->n; i++) p[i] = dt_exp(g, dt_log_softmax(g, dt_detach(g, dt_answer(g, peers, i)), temperature));
     dt_node q = dt_max(g, weighted_sum(g, p, peers->n, weights), dt_constant(g, smallest));
     return dt_scale(g, dt_log(g, q), temperature);
 }
 
 static dt_node mean(dt_graph *g, const dt_peers *peers)
 {
-    dt_node total = logits_of(peers, 0);
-    for (int i = 1; i < peers->n; i++) total = dt_add(g, total, logits_of(peers, i));
+    dt_node total = dt_answer(g, peers, 0);
+    for (int i = 1; i < peers->n; i++) total = dt_add(g, total, dt_answer(g, peers, i));
     return dt_scale(g, total, 1.0 / peers->n);
 }
 
@@ -104,7 +99,7 @@ static duet_status losses(dt_graph *g, const dt_peers *peers, const void *config
     dt_node q = target(g, peers, c, out);
     for (int i = 0; i < peers->n; i++) {
         dt_node ce = dt_losses_own(out, g, peers, i);
-        dt_node kl = peers->task->disagreement(g, q, logits_of(peers, i), c->temperature);
+        dt_node kl = dt_disagreement(g, peers, q, i, c->temperature);
         dt_losses_term(out, kl, -1, "%s.kl", peers->at[i].name);
         dt_losses_learn(out, peers, 0, i, dt_add(g, ce, dt_ramped(g, peers, c->warmup_epochs, dt_scale(g, kl, c->weight))));
     }
@@ -179,8 +174,18 @@ static duet_status refresh(const float *const *logits, const int32_t *labels, si
 
 static duet_status check(const dt_peers *peers, const void *config, size_t validation_images, duet_error *err)
 {
-    (void)peers;
     const kdcl_config *c = config;
+    const dt_task *task = peers->task;
+    if (c->target == TARGET_MINLOGIT && task && !task->relative)
+        return dt_fail(err, DUET_RECIPE, "method kdcl: target: minlogit compares classes, and task %s has none: add `target: mean`, or naive",
+                       task->name);
+    if (c->target == TARGET_LINEAR && task && !task->best_mixture)
+        return dt_fail(err, DUET_RECIPE, "method kdcl: target: linear is not there for task %s: add `target: mean`, or naive", task->name);
+    const char *why = task && task->no_units && c->target != TARGET_MEAN ? task->no_units(peers->targets.config) : NULL;
+    if (why) return dt_fail(err, DUET_RECIPE, "method kdcl: this target %s", why);
+    if (c->target == TARGET_GENERAL && task && !task->class_probabilities)
+        return dt_fail(err, DUET_RECIPE, "method kdcl: target: general weighs class probabilities of whole pictures, and task %s has none: add "
+                       "`target: mean`, or naive", task->name);
     if (c->target == TARGET_GENERAL && validation_images == 0) {
         return dt_fail(err, DUET_RECIPE, "method kdcl: target: general weighs the networks by their errors on held-out training "
                        "images, and there are none: add `validation: 1000` to `data:`, or choose another target");

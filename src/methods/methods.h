@@ -21,7 +21,6 @@ typedef struct dt_peers {
     int n;
     dt_targets targets;
     const dt_task *task;
-    dt_task_config task_config;
     dt_node ramp_epoch; /* input [1,1,1,1]: the epoch, from 0, as a real: warm-up ramps are built from it */
 } dt_peers;
 
@@ -96,6 +95,9 @@ int dt_count_role(const dt_peers *peers, dt_role role);
 void dt_losses_start(dt_losses *l, const dt_peers *peers, int n_variants);
 /* The task's loss of network i, logged as NAME.ce. */
 dt_node dt_losses_own(dt_losses *l, dt_graph *g, const dt_peers *peers, int i);
+/* What network i says, and D(sg target, i): the task's. */
+dt_node dt_answer(dt_graph *g, const dt_peers *peers, int i);
+dt_node dt_disagreement(dt_graph *g, const dt_peers *peers, dt_node target, int i, double temperature);
 /* Network i learns from `loss` in this variant; a frozen network never does. */
 void dt_losses_learn(dt_losses *l, const dt_peers *peers, int variant, int i, dt_node loss);
 

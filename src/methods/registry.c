@@ -65,6 +65,13 @@ duet_status dt_method_check(const dt_method *m, const dt_peers *peers, const voi
     if (frozen == peers->n) {
         return dt_fail(err, DUET_RECIPE, "every network is frozen, so that nothing would be trained: take `frozen: true` from one of them");
     }
+    for (const dt_option *o = m->options; o && o->key && peers->task && peers->task->no_temperature; o++) {
+        double value = 1;
+        if (!strcmp(o->key, "temperature")) memcpy(&value, (const char *)config + o->offset, sizeof value);
+        if (value != 1)
+            return dt_fail(err, DUET_RECIPE, "method %s: temperature: %g means nothing to task %s: %s: leave it out, or set it to 1", m->name,
+                           value, peers->task->name, peers->task->no_temperature);
+    }
     return m->check ? m->check(peers, config, validation_images, err) : DUET_OK;
 }
 
@@ -96,9 +103,19 @@ void dt_losses_term(dt_losses *l, dt_node node, int variant, const char *format,
 
 dt_node dt_losses_own(dt_losses *l, dt_graph *g, const dt_peers *peers, int i)
 {
-    dt_node loss = peers->task->loss(g, &peers->at[i].built, &peers->targets, &peers->task_config);
+    dt_node loss = peers->task->loss(g, &peers->at[i].built, &peers->targets);
     dt_losses_term(l, loss, -1, "%s.ce", peers->at[i].name);
     return loss;
+}
+
+dt_node dt_answer(dt_graph *g, const dt_peers *peers, int i)
+{
+    return peers->task->answer(g, &peers->at[i].built, &peers->targets);
+}
+
+dt_node dt_disagreement(dt_graph *g, const dt_peers *peers, dt_node target, int i, double temperature)
+{
+    return peers->task->disagreement(g, target, &peers->at[i].built, &peers->targets, temperature);
 }
 
 void dt_losses_learn(dt_losses *l, const dt_peers *peers, int variant, int i, dt_node loss)

@@ -65,7 +65,7 @@ static void choice_scalars(dt_graph *g, const dt_peers *peers, const pair *pairs
 {
     dt_node truth[DT_MAX_NETWORKS];
     for (int i = 0; i < peers->n; i++) {
-        truth[i] = peers->task->distance_to_truth(g, peers->at[i].built.logits, &peers->targets);
+        truth[i] = peers->task->distance_to_truth(g, &peers->at[i].built, &peers->targets);
         dt_losses_term(out, truth[i], -1, "%s.distance", peers->at[i].name);
     }
     for (int k = 0; k < MAX_PAIRS; k++) {
@@ -77,7 +77,7 @@ static void choice_scalars(dt_graph *g, const dt_peers *peers, const pair *pairs
         const dt_peer *t = &peers->at[pairs[k].teacher], *s = &peers->at[pairs[k].student];
         to[0] = truth[pairs[k].student];
         to[1] = truth[pairs[k].teacher];
-        to[2] = peers->task->distance(g, s->built.logits, t->built.logits);
+        to[2] = peers->task->distance(g, &s->built, &t->built, &peers->targets);
         dt_losses_term(out, to[2], -1, "%s-%s.gap", t->name, s->name);
     }
     out->n_choice = MAX_PAIRS * SCALARS_OF_A_PAIR;
@@ -115,7 +115,7 @@ static void make_parts(dt_graph *g, const dt_peers *peers, const switokd_config 
         p->own[i] = dt_losses_own(out, g, peers, i);
         for (int j = 0; j < peers->n; j++) {
             if (j == i) continue;
-            dt_node kl = peers->task->disagreement(g, peers->at[j].built.logits, peers->at[i].built.logits, c->temperature);
+            dt_node kl = dt_disagreement(g, peers, dt_answer(g, peers, j), i, c->temperature);
             p->from[i][j] = dt_scale(g, kl, scale);
             total = total == DT_NONE ? p->from[i][j] : dt_add(g, total, p->from[i][j]);
         }

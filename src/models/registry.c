@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define DT_FAMILIES(X) X(resnet) X(wrn)
+#define DT_FAMILIES(X) X(resnet) X(wrn) X(segd) X(deeplab) X(pspnet) X(unet)
 
 #define X(name) extern const dt_family dt_family_##name;
 DT_FAMILIES(X)
@@ -50,6 +50,18 @@ const dt_model *dt_model_find(const char *name, duet_error *err)
     return NULL;
 }
 
+duet_status dt_model_check_size(const dt_model *m, size_t height, size_t width, duet_error *err)
+{
+    if (!m->image_step) {
+        if (height == m->image && width == dt_model_width(m)) return DUET_OK;
+        return dt_fail(err, DUET_SHAPE, "%s takes pictures of %zux%zu, these have %zux%zu; choose another model or data set", m->name,
+                       m->image, dt_model_width(m), height, width);
+    }
+    if (height && width && height % m->image_step == 0 && width % m->image_step == 0) return DUET_OK;
+    return dt_fail(err, DUET_SHAPE, "%s takes pictures whose sides are multiples of %zu, these have %zux%zu; crop them to such a size", m->name,
+                   m->image_step, height, width);
+}
+
 /* ---- what a network costs ------------------------------------------------------------------------------------- */
 
 /* Multiply-adds of one node, padding taps counted: only convolutions and matrix products have any. */
@@ -63,6 +75,10 @@ static double node_macs(const dt_graph *g, const dt_graph_node *n)
     if (n->kind == DT_OP_MATMUL) {
         const dt_shape a = g->nodes[n->in[0]].shape;
         return outputs * (double)(n->a.matmul.transpose_a ? a.n * a.h * a.w : a.c);
+    }
+    if (n->kind == DT_OP_BATCH_MATMUL) {
+        const dt_shape a = g->nodes[n->in[0]].shape;
+        return outputs * (double)(n->a.matmul.transpose_a ? a.h * a.w : a.c);
     }
     return 0;
 }
@@ -87,8 +103,11 @@ duet_status dt_model_measure(const dt_model *m, size_t classes, dt_model_facts *
     dt_graph *g = dt_graph_create();
     if (!g) return dt_fail(err, DUET_MEMORY, "no memory for the graph of %s", m->name);
     dt_graph_set_network(g, 0, m->name, true);
-    dt_node image = dt_input(g, "image", DT_REAL, (dt_shape){1, 3, m->image, m->image});
-    dt_model_facts facts = {.built = m->build(m, g, image, classes)};
+    dt_model_inputs in = DT_MODEL_INPUTS;
+    in.image = dt_input(g, "image", DT_REAL, (dt_shape){1, 3, m->image, dt_model_width(m)});
+    in.time = dt_input(g, "time", DT_INDEX, (dt_shape){1, 1, 1, 1});
+    in.classes = classes ? classes : m->classes;
+    dt_model_facts facts = {.built = m->build(m, g, &in)};
     duet_status status = dt_graph_check(g, err);
     if (!status) {
         count(g, &facts);

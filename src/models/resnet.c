@@ -29,26 +29,26 @@ static dt_node block(dt_graph *g, dt_node x, block_place at, size_t channels, si
     return dt_relu(g, dt_add(g, y, shortcut(g, x, at, channels, stride)));
 }
 
-static dt_built build(const dt_model *m, dt_graph *g, dt_node image, size_t classes)
+static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
 {
     static const char *const taps[] = {"stage1", "stage2", "stage3"};
     const int blocks = (m->depth - 2) / 6;
     const size_t width = (size_t)m->width;
-    dt_built b = {0};
+    dt_built b = DT_BUILT;
 
-    dt_node x = dt_part_conv(g, image, width == 1 ? 16 : 32, 3, 1, "conv1");
+    dt_node x = dt_part_conv(g, in->image, width == 1 ? 16 : 32, 3, 1, "conv1");
     x = dt_relu(g, dt_part_norm(g, x, "bn1"));
     for (int stage = 1; stage <= 3; stage++) {
         const size_t channels = ((size_t)16 * width) << (stage - 1);
         for (int i = 0; i < blocks; i++) x = block(g, x, (block_place){stage, i}, channels, stage > 1 && i == 0 ? 2 : 1);
         dt_part_tap(&b, taps[stage - 1], x);
     }
-    dt_part_classifier(g, &b, x, classes, DT_LINEAR_TORCH);
+    dt_part_classifier(g, &b, x, in->classes, DT_LINEAR_TORCH);
     return b;
 }
 
 #define RESNET(name_, depth_, width_, help_)                                                                           \
-    {.name = name_, .family = "resnet", .help = help_, .depth = depth_, .width = width_, .image = 32, .build = build}
+    {.name = name_, .family = "resnet", .help = help_, .depth = depth_, .width = width_, .image = 32, .classes = 100, .build = build}
 
 static const dt_model models[] = {
     RESNET("resnet8", 8, 1, "1 block a stage, 16-32-64 channels; the smallest student"),

@@ -22,25 +22,25 @@ static dt_node layer(dt_graph *g, dt_node x, int stage, int i, size_t channels, 
     return dt_add(g, y, x);
 }
 
-static dt_built build(const dt_model *m, dt_graph *g, dt_node image, size_t classes)
+static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
 {
     static const char *const taps[] = {"stage1", "stage2", "stage3"};
     const int layers = (m->depth - 4) / 6;
-    dt_built b = {0};
+    dt_built b = DT_BUILT;
 
-    dt_node x = dt_part_conv(g, image, 16, 3, 1, "conv1");
+    dt_node x = dt_part_conv(g, in->image, 16, 3, 1, "conv1");
     for (int stage = 1; stage <= 3; stage++) {
         const size_t channels = ((size_t)16 * (size_t)m->width) << (stage - 1);
         for (int i = 0; i < layers; i++) x = layer(g, x, stage, i, channels, stage > 1 && i == 0 ? 2 : 1);
         dt_part_tap(&b, taps[stage - 1], x);
     }
     x = dt_relu(g, dt_part_norm(g, x, "bn1"));
-    dt_part_classifier(g, &b, x, classes, DT_LINEAR_ZERO_BIAS);
+    dt_part_classifier(g, &b, x, in->classes, DT_LINEAR_ZERO_BIAS);
     return b;
 }
 
 #define WRN(name_, depth_, width_, help_)                                                                              \
-    {.name = name_, .family = "wrn", .help = help_, .depth = depth_, .width = width_, .image = 32, .build = build}
+    {.name = name_, .family = "wrn", .help = help_, .depth = depth_, .width = width_, .image = 32, .classes = 100, .build = build}
 
 static const dt_model models[] = {
     WRN("wrn_16_1", 16, 1, "2 layers a stage, 16-32-64 channels"),

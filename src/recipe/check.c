@@ -27,7 +27,33 @@ static void complete_optimizer(dt_recipe *r, const dt_yaml *train)
     if (!dt_yaml_find(train, "momentum")) r->train.momentum = 0;
 }
 
-void dt_recipe_complete(dt_recipe *r, const dt_yaml *root)
+/* The table and the struct that a task's row speaks of; NULL: this recipe has no such section. */
+static const dt_option *section_of_default(dt_recipe *r, const char *section, void **config)
+{
+    static const char method[] = "method.";
+    const size_t n = sizeof method - 1;
+    if (strcmp(section, "adm") == 0) {
+        *config = &r->adm;
+        return dt_adm_options;
+    }
+    if (strncmp(section, method, n) != 0) DT_BUG("a task has a default for section %s", section);
+    *config = r->method_config;
+    return strcmp(section + n, r->method->name) == 0 ? r->method->options : NULL;
+}
+
+/* What the task would rather have, where the recipe says nothing. */
+static duet_status apply_task_defaults(dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    for (const dt_task_default *d = r->task->defaults; d && d->section; d++) {
+        void *config;
+        const dt_option *options = section_of_default(r, d->section, &config);
+        const dt_yaml *map = dt_yaml_find(root, strncmp(d->section, "adm", 3) == 0 ? "adm" : "method");
+        if (options && !dt_yaml_find(map, d->key)) DT_TRY(dt_option_default(options, d->key, d->value, config, &r->arena, err));
+    }
+    return DUET_OK;
+}
+
+duet_status dt_recipe_complete(dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
     const dt_yaml *schedule = dt_yaml_find(dt_yaml_find(root, "train"), "schedule");
     if (!dt_yaml_find(schedule, "milestones")) {
@@ -35,7 +61,9 @@ void dt_recipe_complete(dt_recipe *r, const dt_yaml *root)
         r->train.schedule.milestones = (dt_ints){{part_of(n, 5, 8), part_of(n, 3, 4), part_of(n, 7, 8)}, 3};
     }
     complete_optimizer(r, dt_yaml_find(root, "train"));
-    if (!dt_yaml_find(dt_yaml_find(root, "data"), "views") && r->method->independent_views) r->data.views = 1;
+    if (!dt_yaml_find(dt_yaml_find(root, "data"), "views") && r->method->independent_views && !r->task->one_view) r->data.views = 1;
+    r->task_config.label_smoothing = r->train.label_smoothing;
+    return apply_task_defaults(r, root, err);
 }
 
 /* ---- networks ------------------------------------------------------------------------------------------------- */
@@ -93,15 +121,32 @@ static duet_status check_networks(const dt_recipe *r, const dt_yaml *root, duet_
 /* What methods look at before there is a graph: names, roles, who is frozen. */
 static dt_peers make_peers(const dt_recipe *r)
 {
-    dt_peers peers = {.n = r->n_networks, .ramp_epoch = DT_NONE};
-    peers.targets = (dt_targets){.labels = DT_NONE, .mask = DT_NONE};
-    peers.task_config.label_smoothing = r->train.label_smoothing;
+    dt_peers peers = {.n = r->n_networks, .task = r->task, .ramp_epoch = DT_NONE};
+    peers.targets = (dt_targets){.labels = DT_NONE, .noise = DT_NONE, .mask = DT_NONE, .config = &r->task_config};
     for (int i = 0; i < r->n_networks; i++) {
         const dt_recipe_network *n = &r->networks[i];
         peers.at[i] = (dt_peer){.name = n->name, .role = (dt_role)n->role, .frozen = n->frozen};
-        peers.at[i].built = (dt_built){DT_NONE, DT_NONE, DT_NONE, DT_NONE, DT_NONE, {{NULL, DT_NONE}}, 0};
+        peers.at[i].built = DT_BUILT;
     }
     return peers;
+}
+
+/* Does every model do what the task asks for? */
+static duet_status check_task(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    for (int i = 0; i < r->n_networks; i++) {
+        const dt_model *m = dt_model_find(r->networks[i].model, NULL);
+        char path[40];
+        if (!m || strcmp(dt_model_task(m), r->task->name) == 0) continue;
+        snprintf(path, sizeof path, "networks.%d.model", i);
+        return dt_recipe_fail(err, dt_yaml_place(root, path), path, "found %s, a network for task %s, and the task is %s; add `task: {name: "
+                              "%s}`, or choose a network for %s (see `duet models`)", m->name, dt_model_task(m), r->task->name, dt_model_task(m),
+                              r->task->name);
+    }
+    if (r->task->one_view && r->data.views)
+        return dt_recipe_fail(err, dt_yaml_place(root, "data.views"), "data.views", "found independent, but in task %s all networks see one "
+                              "variation of a picture, because they are compared place by place; allowed: shared", r->task->name);
+    return DUET_OK;
 }
 
 static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_error *err)
@@ -213,6 +258,7 @@ static duet_status check_train(const dt_recipe *r, const dt_yaml *root, duet_err
 duet_status dt_recipe_check(const dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
     DT_TRY(check_networks(r, root, err));
+    DT_TRY(check_task(r, root, err));
     DT_TRY(check_data(r, root, err));
     DT_TRY(check_train(r, root, err));
     if (r->device.precision != DT_RECIPE_F32)

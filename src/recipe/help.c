@@ -61,11 +61,11 @@ static void append_options(dt_text *out, const dt_section *s, const dt_option *o
     for (const dt_option *o = options; o && o->key; o++) append_option(out, s, o);
 }
 
-static void append_method(dt_text *out, const dt_method *m)
+static void append_named(dt_text *out, const dt_section *s, const dt_named *n)
 {
-    dt_text_append(out, "method %s\n", m->name);
-    append_folded(out, 2, m->help);
-    append_options(out, NULL, m->options);
+    dt_text_append(out, "%s %s\n", s->path, n->name);
+    append_folded(out, 2, n->help);
+    append_options(out, NULL, n->options);
     dt_text_append(out, "\n");
 }
 
@@ -87,10 +87,26 @@ static void append_all(dt_text *out)
     append_folded(out, 0, strictness);
     dt_text_append(out, "\n");
     for (size_t i = 1; dt_section_at(i); i++) {
+        dt_named named;
         append_section(out, dt_section_at(i));
-        if (strcmp(dt_section_at(i)->path, "method") != 0) continue;
-        for (size_t m = 0; dt_method_at(m); m++) append_method(out, dt_method_at(m));
+        for (size_t k = 0; dt_section_named_at(dt_section_at(i), k, &named); k++) append_named(out, dt_section_at(i), &named);
     }
+}
+
+/* Every name of the section, or the name itself with its options; false: there is none. */
+static bool append_names(dt_text *out, const char *wanted)
+{
+    bool any = false;
+    for (size_t i = 0; dt_section_at(i); i++) {
+        const dt_section *s = dt_section_at(i);
+        dt_named named;
+        for (size_t k = 0; dt_section_named_at(s, k, &named); k++) {
+            if (strcmp(wanted, s->path) != 0 && strcmp(wanted, named.name) != 0) continue;
+            append_named(out, s, &named);
+            any = true;
+        }
+    }
+    return any;
 }
 
 bool dt_recipe_help(const char *section, dt_text *out)
@@ -105,13 +121,7 @@ bool dt_recipe_help(const char *section, dt_text *out)
         const char *path = dt_section_at(i)->path;
         if (strncmp(path, section, n) == 0 && (!path[n] || path[n] == '.')) append_section(out, dt_section_at(i));
     }
-    for (size_t i = 0; dt_method_at(i); i++) {
-        const dt_method *m = dt_method_at(i);
-        bool wanted = strcmp(section, "method") == 0 || strcmp(section, m->name) == 0;
-        if (wanted) append_method(out, m);
-        if (wanted && !s) return true;
-    }
-    return s != NULL;
+    return append_names(out, section) || s;
 }
 
 const char *dt_recipe_section_at(size_t i)
@@ -167,13 +177,12 @@ void dt_recipe_markdown(dt_text *out)
         dt_text_append(out, "## `%s`: %s\n\n", s->path, s->help);
         if (s->note) dt_text_append(out, "%s\n\n", s->note);
         append_rows(out, s, s->options);
-        if (strcmp(s->path, "method") != 0) continue;
-        for (size_t m = 0; dt_method_at(m); m++) {
-            const dt_method *method = dt_method_at(m);
-            dt_text_append(out, "### method `%s`\n\n%s", method->name, method->help);
-            if (method->source) dt_text_append(out, " (%s)", method->source);
+        dt_named named;
+        for (size_t k = 0; dt_section_named_at(s, k, &named); k++) {
+            dt_text_append(out, "### %s `%s`\n\n%s", s->path, named.name, named.help);
+            if (named.source) dt_text_append(out, " (%s)", named.source);
             dt_text_append(out, "\n\n");
-            append_rows(out, NULL, method->options);
+            append_rows(out, NULL, named.options);
         }
     }
 }

@@ -134,6 +134,17 @@ static duet_status set_default(const dt_option *o, void *config, dt_arena *arena
     return DUET_OK;
 }
 
+duet_status dt_option_default(const dt_option *options, const char *key, const char *text, void *config, dt_arena *arena, duet_error *err)
+{
+    for (const dt_option *o = options; o && o->key; o++) {
+        if (strcmp(o->key, key) != 0) continue;
+        dt_option other = *o;
+        other.initial = text;
+        return set_default(&other, config, arena, err);
+    }
+    DT_BUG("no option %s to give the default %s", key, text);
+}
+
 /* ---- what is allowed ------------------------------------------------------------------------------------------ */
 
 static void write_bound(double x, dt_text *out)

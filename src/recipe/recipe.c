@@ -55,29 +55,53 @@ static duet_status read_networks(dt_recipe *r, const dt_yaml *root, duet_error *
     return DUET_OK;
 }
 
-/* The method, and its own options into a config of its own size. */
-static duet_status read_method(dt_recipe *r, const dt_yaml *root, duet_error *err)
+/* The name of a section whose name decides which other keys there are: read first, alone. */
+static duet_status read_name(dt_recipe *r, const dt_yaml *root, const dt_section *s, const char **out, duet_error *err)
 {
-    const dt_section *s = dt_section_find("method");
-    const dt_yaml *map = dt_yaml_find(root, "method"), *name = dt_yaml_find(map, "name");
-
-    /* The name first, alone: it decides which other keys there are. */
-    dt_method_name own = {NULL};
+    const dt_yaml *map = dt_yaml_find(root, s->path), *name = dt_yaml_find(map, "name");
+    dt_section_name own = {NULL};
     dt_yaml only_name = map ? *map : (dt_yaml){0}, copy;
     if (map && map->kind == DT_YAML_MAP) only_name.first = only_name.last = NULL;
     if (name) {
         copy = *name;
         dt_yaml_append(&only_name, &copy);
     }
-    dt_option_group groups[2] = {{s->options, &own}, {NULL, NULL}};
-    DT_TRY(dt_options_read(s, "method", map ? &only_name : NULL, root->at, groups, 1, &r->arena, err));
+    const dt_option_group group = {s->options, &own};
+    DT_TRY(dt_options_read(s, s->path, map ? &only_name : NULL, root->at, &group, 1, &r->arena, err));
+    *out = own.name;
+    return DUET_OK;
+}
 
-    r->method = dt_method_find(own.name, err);
+/* Such a section as a whole; `options` are those of its name, for `config`. */
+static duet_status read_named(dt_recipe *r, const dt_yaml *root, const dt_section *s, const dt_option *options, void *config,
+                              duet_error *err)
+{
+    dt_section_name own = {NULL};
+    const dt_option_group groups[2] = {{s->options, &own}, {options, config}};
+    return dt_options_read(s, s->path, dt_yaml_find(root, s->path), root->at, groups, 2, &r->arena, err);
+}
+
+/* The method, and its own options into a config of its own size. */
+static duet_status read_method(dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    const dt_section *s = dt_section_find("method");
+    const char *name;
+    DT_TRY(read_name(r, root, s, &name, err));
+    r->method = dt_method_find(name, err);
     if (!r->method) return DUET_RECIPE; /* not reached: the table knows the registry's names */
     r->method_config = dt_arena_alloc(&r->arena, 1, r->method->config_bytes ? r->method->config_bytes : 1);
     if (!r->method_config) return fail_memory(err);
-    groups[1] = (dt_option_group){r->method->options, r->method_config};
-    return dt_options_read(s, "method", map, root->at, groups, 2, &r->arena, err);
+    return read_named(r, root, s, r->method->options, r->method_config, err);
+}
+
+static duet_status read_task(dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    const dt_section *s = dt_section_find("task");
+    const char *name;
+    DT_TRY(read_name(r, root, s, &name, err));
+    r->task = dt_task_find(name, err);
+    if (!r->task) return DUET_RECIPE; /* not reached */
+    return read_named(r, root, s, r->task->options, &r->task_config, err);
 }
 
 /* Absent or `off`: not used. `on` or a map: used. */
@@ -107,13 +131,13 @@ static duet_status read_tree(dt_recipe *r, const dt_yaml *root, duet_error *err)
     DT_TRY(dt_options_read(dt_section_find(""), "", root, root->at, NULL, 0, &r->arena, err));
     DT_TRY(read_section(r, root, "data", err));
     DT_TRY(read_networks(r, root, err));
-    DT_TRY(read_section(r, root, "task", err));
+    DT_TRY(read_task(r, root, err));
     DT_TRY(read_method(r, root, err));
     DT_TRY(read_adm(r, root, err));
     DT_TRY(read_section(r, root, "train", err));
     DT_TRY(read_section(r, root, "train.schedule", err));
     DT_TRY(read_section(r, root, "device", err));
-    dt_recipe_complete(r, root);
+    DT_TRY(dt_recipe_complete(r, root, err));
     return dt_recipe_check(r, root, err);
 }
 

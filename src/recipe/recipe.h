@@ -26,9 +26,8 @@ typedef struct dt_recipe {
     } data;
     dt_recipe_network networks[DT_MAX_NETWORKS];
     int n_networks;
-    struct {
-        const char *name;
-    } task;
+    const dt_task *task;
+    dt_task_config task_config;
     const dt_method *method;
     void *method_config; /* method->config_bytes, filled from its table */
     dt_adm_config adm;

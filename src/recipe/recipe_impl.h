@@ -77,10 +77,16 @@ const dt_section *dt_section_find(const char *path); /* NULL: none */
 /* The i-th name that a registry offers for a key ("networks", "model" -> "resnet8"); NULL past the end or where any text will do. */
 const char *dt_section_name_at(const dt_section *s, const char *key, size_t i);
 
-/* The method's section has a name and the options of that method. */
-typedef struct dt_method_name {
+/* A section may have a name and the options that belong to that name: the method's, the task's. */
+typedef struct dt_section_name {
     const char *name;
-} dt_method_name;
+} dt_section_name;
+typedef struct dt_named {
+    const char *name, *help, *source; /* source: a paper, or NULL */
+    const dt_option *options;
+} dt_named;
+/* The i-th name that such a section may have; false past the end, and for other sections. */
+bool dt_section_named_at(const dt_section *s, size_t i, dt_named *out);
 
 /* ---- options (options.c) ------------------------------------------------------------------------------------- */
 
@@ -94,6 +100,8 @@ typedef struct dt_option_group {
  * ("networks.1"); absent_at: the place to blame for a missing key when there is no map. Text goes to `arena`. */
 duet_status dt_options_read(const dt_section *s, const char *path, const dt_yaml *map, dt_spot absent_at,
                             const dt_option_group *groups, size_t n_groups, dt_arena *arena, duet_error *err);
+/* Gives a field another default than its table's. The text must be readable: it is ours. */
+duet_status dt_option_default(const dt_option *options, const char *key, const char *text, void *config, dt_arena *arena, duet_error *err);
 /* A field as a recipe would write it. */
 void dt_option_write(const dt_option *o, const void *config, dt_text *out);
 /* What is allowed, in words: "a whole number from 1 to 64". s may be NULL. */
@@ -110,8 +118,8 @@ const char *dt_hint(const char *found, const char *const *names, size_t n, char 
 
 /* ---- checks (check.c) ---------------------------------------------------------------------------------------- */
 
-/* Defaults that depend on other keys: milestones, data.views. */
-void dt_recipe_complete(dt_recipe *r, const dt_yaml *root);
+/* Defaults that depend on other keys: milestones, data.views, what the task says of methods. */
+duet_status dt_recipe_complete(dt_recipe *r, const dt_yaml *root, duet_error *err);
 /* Everything that is wrong with a combination and needs neither data nor a graph to be seen. */
 duet_status dt_recipe_check(const dt_recipe *r, const dt_yaml *root, duet_error *err);
 

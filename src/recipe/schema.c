@@ -112,16 +112,16 @@ static json_t *networks_schema(const dt_section *s)
     return schema;
 }
 
-/* One map for each method. */
-static json_t *method_schema(const dt_section *s)
+/* One map for each name that the section may have. */
+static json_t *named_schema(const dt_section *s)
 {
     json_t *schema = json_object(), *any = json_array();
-    for (size_t i = 0; dt_method_at(i); i++) {
-        const dt_method *m = dt_method_at(i);
-        json_t *map = map_schema(m->help), *name = json_object(), *required = json_array();
-        set(name, "const", json_string(m->name));
+    dt_named named;
+    for (size_t i = 0; dt_section_named_at(s, i, &named); i++) {
+        json_t *map = map_schema(named.help), *name = json_object(), *required = json_array();
+        set(name, "const", json_string(named.name));
         set(json_object_get(map, "properties"), "name", name);
-        add_options(map, s, m->options);
+        add_options(map, s, named.options);
         json_array_append_new(required, json_string("name"));
         set(map, "required", required);
         json_array_append_new(any, map);
@@ -147,7 +147,8 @@ static json_t *adm_schema(const dt_section *s)
 static json_t *section_schema(const dt_section *s)
 {
     if (strcmp(s->path, "networks") == 0) return networks_schema(s);
-    if (strcmp(s->path, "method") == 0) return method_schema(s);
+    dt_named named;
+    if (dt_section_named_at(s, 0, &named)) return named_schema(s);
     if (strcmp(s->path, "adm") == 0) return adm_schema(s);
     json_t *map = map_schema(s->help);
     add_options(map, s, s->options);

@@ -43,12 +43,12 @@ static const dt_option network_options[] = {
 };
 
 static const dt_option task_options[] = {
-    {"name", DT_OPTION_TEXT, AT(task.name), "classify", 0, 0, NULL, "what the networks' outputs mean"},
+    {"name", DT_OPTION_TEXT, offsetof(dt_section_name, name), "classify", 0, 0, NULL, "what the networks' outputs mean; its own options follow"},
     {0},
 };
 
 static const dt_option method_options[] = {
-    {"name", DT_OPTION_TEXT, offsetof(dt_method_name, name), NULL, 0, 0, NULL, "the distillation method (`duet methods`); its own options follow"},
+    {"name", DT_OPTION_TEXT, offsetof(dt_section_name, name), NULL, 0, 0, NULL, "the distillation method (`duet methods`); its own options follow"},
     {0},
 };
 
@@ -123,6 +123,23 @@ const dt_section *dt_section_find(const char *path)
     for (size_t i = 0; i < DT_COUNT(sections); i++)
         if (strcmp(sections[i].path, path) == 0) return &sections[i];
     return NULL;
+}
+
+/* ---- sections with a name ------------------------------------------------------------------------------------- */
+
+bool dt_section_named_at(const dt_section *s, size_t i, dt_named *out)
+{
+    if (strcmp(s->path, "method") == 0) {
+        const dt_method *m = dt_method_at(i);
+        if (m) *out = (dt_named){m->name, m->help, m->source, m->options};
+        return m != NULL;
+    }
+    if (strcmp(s->path, "task") == 0) {
+        const dt_task *t = dt_task_at(i);
+        if (t) *out = (dt_named){t->name, t->help, NULL, t->options};
+        return t != NULL;
+    }
+    return false;
 }
 
 /* ---- names from registries ------------------------------------------------------------------------------------ */

@@ -30,9 +30,10 @@ void dt_recipe_write(const dt_recipe *r, dt_text *out)
     for (int i = 0; i < r->n_networks; i++) write_network(dt_section_find("networks")->options, &r->networks[i], out);
 
     dt_text_append(out, "task:\n");
-    write_options(dt_section_find("task")->options, r, 2, out);
+    const dt_section_name task = {r->task->name}, name = {r->method->name};
+    write_options(dt_section_find("task")->options, &task, 2, out);
+    write_options(r->task->options, &r->task_config, 2, out);
 
-    const dt_method_name name = {r->method->name};
     dt_text_append(out, "method:\n");
     write_options(dt_section_find("method")->options, &name, 2, out);
     write_options(r->method->options, r->method_config, 2, out);

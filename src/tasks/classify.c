@@ -12,19 +12,27 @@ static dt_node sample_loss(dt_graph *g, dt_node logits, const dt_targets *t)
 
 /* The mean over the batch of (1 - a) * -log p[y] + a * mean over classes of -log p[c], a = label_smoothing:
  * torch.nn.CrossEntropyLoss, which spreads the share a over all classes, the true one included. */
-static dt_node loss(dt_graph *g, const dt_built *own, const dt_targets *t, const dt_task_config *c)
+static dt_node loss(dt_graph *g, const dt_built *own, const dt_targets *t)
 {
-    dt_node cross_entropy = dt_mean(g, sample_loss(g, own->logits, t), DT_AXES_ALL);
-    if (c->label_smoothing == 0) return cross_entropy;
-    dt_node over_classes = dt_mean(g, dt_log_softmax(g, own->logits, 1), DT_AXES_ALL);
-    return dt_sub(g, dt_scale(g, cross_entropy, 1 - c->label_smoothing), dt_scale(g, over_classes, c->label_smoothing));
+    const double smoothing = t->config->label_smoothing;
+    dt_node cross_entropy = dt_mean(g, sample_loss(g, own->output, t), DT_AXES_ALL);
+    if (smoothing == 0) return cross_entropy;
+    dt_node over_classes = dt_mean(g, dt_log_softmax(g, own->output, 1), DT_AXES_ALL);
+    return dt_sub(g, dt_scale(g, cross_entropy, 1 - smoothing), dt_scale(g, over_classes, smoothing));
+}
+
+static dt_node answer(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    (void)g, (void)t;
+    return own->output;
 }
 
 /* T^2 KL(softmax(sg target / T) || softmax(own / T)), summed over classes, averaged over the batch. */
-static dt_node disagreement(dt_graph *g, dt_node target, dt_node own, double temperature)
+static dt_node disagreement(dt_graph *g, dt_node target, const dt_built *own, const dt_targets *t, double temperature)
 {
+    (void)t;
     dt_node log_a = dt_log_softmax(g, dt_detach(g, target), temperature);
-    dt_node log_b = dt_log_softmax(g, own, temperature);
+    dt_node log_b = dt_log_softmax(g, own->output, temperature);
     dt_node kl = dt_sum(g, dt_mul(g, dt_exp(g, log_a), dt_sub(g, log_a, log_b)), DT_AXIS_C);
     return dt_scale(g, dt_mean(g, kl, DT_AXES_ALL), temperature * temperature);
 }
@@ -41,22 +49,37 @@ static dt_node one_norm(dt_graph *g, dt_node a, dt_node b)
     return dt_mean(g, dt_sum(g, dt_abs(g, dt_sub(g, a, b)), DT_AXIS_C), DT_AXES_ALL);
 }
 
-static dt_node distance_to_truth(dt_graph *g, dt_node own, const dt_targets *t)
+static dt_node distance_to_truth(dt_graph *g, const dt_built *own, const dt_targets *t)
 {
-    return one_norm(g, probabilities(g, own), dt_one_hot(g, t->labels, t->classes));
+    return one_norm(g, probabilities(g, own->output), dt_one_hot(g, t->labels, t->classes));
 }
 
-static dt_node distance(dt_graph *g, dt_node a, dt_node b)
+static dt_node distance(dt_graph *g, const dt_built *a, const dt_built *b, const dt_targets *t)
 {
-    return one_norm(g, probabilities(g, a), probabilities(g, b));
+    (void)t;
+    return one_norm(g, probabilities(g, a->output), probabilities(g, b->output));
+}
+
+/* ---- KDCL's targets ---------------------------------------------------------------------------------------------- */
+
+/* z_c - z_y. */
+static dt_node relative(dt_graph *g, dt_node logits, const dt_targets *t)
+{
+    return dt_sub(g, logits, dt_pick(g, logits, t->labels));
+}
+
+static dt_node best_mixture(dt_graph *g, const dt_node *logits, size_t n, const dt_targets *t)
+{
+    return dt_simplex_weights(g, t->labels, logits, n);
 }
 
 /* ---- ADM: what the classifier sees at each place ---------------------------------------------------------------- */
 
 /* W~ F(:, p). W~ is W minus its mean over the classes, because softmax does not see what is common to all of them; without
  * this, two networks would seem to agree wherever both are merely sure that there is something. */
-static dt_node evidence(dt_graph *g, const dt_built *own)
+static dt_node evidence(dt_graph *g, const dt_built *own, const dt_targets *t)
 {
+    (void)t;
     dt_node weight = dt_detach(g, own->head_weight);
     dt_node centred = dt_sub(g, weight, dt_mean(g, weight, DT_AXIS_N));
     return dt_matmul(g, own->features, centred, DT_NONE, false, true);
@@ -71,7 +94,16 @@ static dt_node label_evidence(dt_graph *g, const dt_built *own, const dt_targets
     return dt_sum(g, dt_mul(g, own->features, row), DT_AXIS_C);
 }
 
-static dt_node weighted_sample_loss(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits)
+/* The classifier weighs places of its own map: each value covers its block of a larger one. */
+static dt_node to_places(dt_graph *g, const dt_built *own, dt_node map, const dt_targets *t)
+{
+    (void)t;
+    const dt_shape s = dt_shape_of(g, own->features);
+    return dt_upsample(g, map, s.h, s.w);
+}
+
+/* CE(head(mean_p w F), y) of each image. */
+static dt_node weighted_loss(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits)
 {
     dt_node pooled = dt_mean(g, dt_mul(g, own->features, weights), DT_AXES_HW);
     *logits = dt_matmul(g, pooled, own->head_weight, own->head_bias, false, true);
@@ -85,16 +117,28 @@ static dt_node accuracy(dt_graph *g, dt_node logits, const dt_targets *t)
     return dt_affine(g, dt_mean(g, wrong, DT_AXES_ALL), -100, 100);
 }
 
+static const dt_option options[] = {{0}};
+
 const dt_task dt_task_classify = {
     .name = "classify",
     .help = "one label for each image: cross-entropy, KL between softened predictions",
+    .needs = DT_NEEDS_LABELS,
+    .options = options,
+    .scoring = &dt_scoring_classify,
+    .pair_scoring = &dt_scoring_classify_pair,
     .loss = loss,
-    .sample_loss = sample_loss,
+    .answer = answer,
     .disagreement = disagreement,
     .distance_to_truth = distance_to_truth,
     .distance = distance,
+    .unit_loss = sample_loss,
+    .relative = relative,
+    .best_mixture = best_mixture,
+    .class_probabilities = true,
+    .views = "class, channel, label, attention",
     .evidence = evidence,
     .label_evidence = label_evidence,
-    .weighted_sample_loss = weighted_sample_loss,
+    .to_places = to_places,
+    .weighted_loss = weighted_loss,
     .accuracy = accuracy,
 };

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define DT_TASKS(X) X(classify)
+#define DT_TASKS(X) X(classify) X(segment) X(denoise)
 
 static const dt_task *const tasks[] = {
 #define X(name) &dt_task_##name,

@@ -1,66 +1,145 @@
 /* What the outputs of a network mean: the loss of one network, how far two outputs are apart, which places count, what is
- * measured. All that a method knows of outputs goes through this table; a new task is one new file. */
+ * measured. All that a method knows of outputs goes through this table; a new task is one new file.
+ *
+ *     classify   one label for each picture: logits [n, classes, 1, 1]
+ *     segment    one label for each pixel: coarse logits [n, classes, h, w], compared with the mask at its own size
+ *     denoise    the noise in a noisy picture: [n, 3, H, W] */
 #ifndef DT_TASKS_H
 #define DT_TASKS_H
 
 #include "models/models.h"
 
-/* The input nodes that the loader fills beside the image. */
+/* Options of all tasks. Each task's table names its own; the others stay at zero. */
+typedef struct dt_task_config {
+    double label_smoothing; /* classify; from train.label_smoothing */
+    int kd_at, kd_places;   /* segment: DT_KD_...: where networks are compared */
+    double aux_weight;      /* segment: of the auxiliary head's loss, for networks that have one */
+    int64_t timesteps;      /* denoise: T */
+    int noise_schedule;     /* denoise: DT_NOISE_... */
+    int64_t patch;          /* denoise: ADM compares blocks of patch x patch pixels */
+} dt_task_config;
+enum { DT_KD_GRID, DT_KD_PIXELS };
+enum { DT_KD_VALID, DT_KD_ALL };
+enum { DT_NOISE_COSINE, DT_NOISE_LINEAR };
+
+/* What outputs are compared with: the input nodes that the loader fills beside the picture. What a task does not need is DT_NONE. */
 typedef struct dt_targets {
-    dt_node labels;   /* classify: [n, 1, 1, 1] DT_INDEX */
+    dt_node labels;   /* DT_INDEX. classify: [n, 1, 1, 1]; segment: [n, 1, H, W], where a label that is no class is ignored */
+    dt_node noise;    /* denoise: [n, 3, H, W] */
     dt_node mask;     /* foreground at the size of the picture, [n, 1, h, w] DT_REAL, or DT_NONE where the data has none: measured, never learned from */
     size_t classes;
+    const dt_task_config *config;
 } dt_targets;
 
-typedef struct dt_task_config {
-    double label_smoothing;
-} dt_task_config;
+/* A number that is measured over a data set. */
+typedef struct dt_metric {
+    const char *name;  /* key and column: "top1" */
+    const char *title; /* in tables: "top-1" */
+    const char *help;  /* "percent of pictures whose largest logit is the label's" */
+    bool rising;       /* larger is better */
+    int digits;        /* after the point, in tables */
+} dt_metric;
+enum { DT_MAX_METRICS = 16, DT_MAX_PAIR_METRICS = 2 };
+
+/* One batch, evaluated: what a network said and what is true. Plain memory, NHWC. */
+typedef struct dt_answers {
+    const float *output;
+    dt_shape shape;                /* of output; shape.n pictures */
+    bool align;                    /* dt_built.align */
+    const int32_t *labels;         /* classify: [n]; segment: [n, height, width] */
+    const float *noise;            /* denoise: [n, height, width, 3] */
+    const int32_t *time;           /* denoise: [n] */
+    size_t height, width, classes; /* of the pictures; of the data */
+    const dt_task_config *config;
+} dt_answers;
+
+/* Sums over a data set, of one network or of two. Doubles and integers, in the order in which pictures arrive. */
+typedef struct dt_scoring {
+    const dt_metric *metrics;
+    int n_metrics;
+    size_t (*bytes)(size_t classes);                                        /* of `sums`, zeroed before the first batch */
+    void (*add)(void *sums, const dt_answers *own, const dt_answers *other); /* other: the second network of a pair, else NULL */
+    void (*finish)(const void *sums, size_t classes, double *values);       /* [n_metrics]; NAN: nothing was there to be measured */
+    void (*per_class)(const void *sums, size_t classes, double *values);    /* metrics[0] of each class, NAN: the class is absent; NULL: no such thing */
+} dt_scoring;
+
+/* Default of a recipe's key when this is the task: in a section of options ("adm", "method.kd"). */
+typedef struct dt_task_default {
+    const char *section, *key, *value;
+} dt_task_default;
+
+enum { DT_NEEDS_LABELS = 1, DT_NEEDS_PIXEL_LABELS = 2, DT_NEEDS_NOISE = 4 };
 
 typedef struct dt_task {
     const char *name, *help;
-    /* The loss L of one network: a scalar. classify: mean over the batch of -log p[y] (label-smoothed as torch does). */
-    dt_node (*loss)(dt_graph *g, const dt_built *own, const dt_targets *t, const dt_task_config *c);
-    /* L of each sample, [n,1,1,1], of any logits: KDCL's targets choose by it. */
-    dt_node (*sample_loss)(dt_graph *g, dt_node logits, const dt_targets *t);
-    /* D(sg target, own): classify: T^2 KL(softmax(target/T) || softmax(own/T)), mean over the batch. Detaches target. */
-    dt_node (*disagreement)(dt_graph *g, dt_node target, dt_node own, double temperature);
-    /* SwitOKD: how far an output is from the truth, and two outputs from each other: classify: mean over the batch of |p - onehot|_1,
-     * |p_a - p_b|_1. Scalars. */
-    dt_node (*distance_to_truth)(dt_graph *g, dt_node own, const dt_targets *t);
-    dt_node (*distance)(dt_graph *g, dt_node a, dt_node b);
-    /* ADM: the evidence for each class at each place, W~ F, W~ = W minus its mean over classes, no gradient to W. [n, classes, h, w] */
-    dt_node (*evidence)(dt_graph *g, const dt_built *own);
-    /* ADM: the evidence for the true class, [n, 1, h, w]. */
+    unsigned needs;                   /* DT_NEEDS_...: of the data */
+    bool one_view;                    /* networks are compared place by place, so that all must see the same variation of a picture */
+    const dt_option *options;         /* of dt_task_config; ends with a zero row */
+    const dt_task_default *defaults;  /* ends with a zero row; NULL: none */
+    const dt_scoring *scoring;        /* metrics[0] decides which epoch is best */
+    const dt_scoring *pair_scoring;
+    /* What cannot be, of options of methods: NULL, or the reason why a softening of predictions is refused. */
+    const char *no_temperature;
+
+    /* The loss L of one network: a scalar. */
+    dt_node (*loss)(dt_graph *g, const dt_built *own, const dt_targets *t);
+
+    /* ---- base methods -------------------------------------------------------------------------------------- */
+    /* What networks exchange: the output, in the form in which it is compared. Units are samples, or places. */
+    dt_node (*answer)(dt_graph *g, const dt_built *own, const dt_targets *t);
+    /* D(sg target, own): how far own's answer is from a target of the same kind: a scalar, T^2 included. Detaches target. */
+    dt_node (*disagreement)(dt_graph *g, dt_node target, const dt_built *own, const dt_targets *t, double temperature);
+    /* SwitOKD: how far an output is from the truth, and two outputs from each other. Scalars. */
+    dt_node (*distance_to_truth)(dt_graph *g, const dt_built *own, const dt_targets *t);
+    dt_node (*distance)(dt_graph *g, const dt_built *a, const dt_built *b, const dt_targets *t);
+    /* KDCL's targets, from answers: the loss of each unit; an answer relative to that of the true class (NULL: there are no classes);
+     * weights [1, K, 1, 1] on the simplex whose mixture has the smallest loss on the batch. */
+    dt_node (*unit_loss)(dt_graph *g, dt_node answer, const dt_targets *t);
+    dt_node (*relative)(dt_graph *g, dt_node answer, const dt_targets *t);
+    dt_node (*best_mixture)(dt_graph *g, const dt_node *answers, size_t n, const dt_targets *t);
+    /* Why KDCL cannot choose among units with these options, as a line to add; NULL, or a function that gives NULL: it can. */
+    const char *(*no_units)(const dt_task_config *c);
+    bool class_probabilities; /* answers are logits of classes of whole pictures, whose errors on held-out pictures KDCL's `general` weighs */
+
+    /* ---- ADM ------------------------------------------------------------------------------------------------ */
+    const char *views; /* those that it has, for messages: "class, channel, ..."; every name of dt_adm_options not in it is refused */
+    /* What a network says at each place, as a vector: classify, segment: the evidence for each class, W~ F, W~ = W minus its mean over
+     * classes, no gradient to W; denoise: its output in blocks. [n, c, h, w] */
+    dt_node (*evidence)(dt_graph *g, const dt_built *own, const dt_targets *t);
+    /* The evidence for the true class, [n, 1, h, w]; NULL: refused. */
     dt_node (*label_evidence)(dt_graph *g, const dt_built *own, const dt_targets *t);
-    /* ADM `modulate`: the loss when places are weighted by w [n, 1, h, w] (mean 1 per image): classify: CE(head(mean_p w F), y) for each
-     * image, [n,1,1,1]; *logits: the modulated head's logits, for its accuracy. */
-    dt_node (*weighted_sample_loss)(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits);
-    /* Share of the batch that these logits get right, in percent: a scalar to log, without gradient. */
+    /* A map of places on the grid of the evidence, [n, 1, h, w], brought to the places at which own's loss can be weighted. */
+    dt_node (*to_places)(dt_graph *g, const dt_built *own, dt_node map, const dt_targets *t);
+    /* How much of each place of a map of h x w counts, [n, 1, h, w], 0..1; NULL, or DT_NONE: all do. */
+    dt_node (*validity)(dt_graph *g, const dt_targets *t, size_t h, size_t w);
+    /* `modulate`: the loss of each image when its places are weighted by w (mean 1 over an image's valid places), such that the mean over
+     * the batch is the loss: [n, 1, 1, 1]. *logits: those of a head that answered from the weighted map, DT_NONE where there is none. */
+    dt_node (*weighted_loss)(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits);
+    /* Share of the batch that logits get right, in percent: a scalar to log, without gradient; NULL: there is no such thing. */
     dt_node (*accuracy)(dt_graph *g, dt_node logits, const dt_targets *t);
 } dt_task;
 
-extern const dt_task dt_task_classify;
+extern const dt_task dt_task_classify, dt_task_segment, dt_task_denoise;
 const dt_task *dt_task_find(const char *name, duet_error *err);
 const dt_task *dt_task_at(size_t i); /* NULL past the end */
 
-/* ---- measures of a classifier over a data set (METHODS.md 4) ------------------------------------------------ */
+/* denoise: ab[i], i = 0..timesteps-1: the share of the picture left after step i, in double (noise_schedule.c). */
+void dt_noise_schedule(const dt_task_config *c, double *ab);
+/* sqrt(ab) and sqrt(1 - ab), [timesteps] each, rounded to float. DUET_MEMORY. */
+duet_status dt_noise_tables(const dt_task_config *c, float *signal, float *noise, duet_error *err);
 
-enum { DT_CALIBRATION_BINS = 15 };
-typedef struct dt_scores {
-    size_t images, top1, top5;
-    double cross_entropy_sum;
-    double bin_confidence[DT_CALIBRATION_BINS];
-    size_t bin_count[DT_CALIBRATION_BINS], bin_right[DT_CALIBRATION_BINS];
-} dt_scores;
-/* Adds n images: logits [n, classes] row by row. Ties in top-k count for the lower class number. */
-void dt_scores_add(dt_scores *s, const float *logits, const int32_t *labels, size_t n, size_t classes);
+/* ---- measures ------------------------------------------------------------------------------------------------ */
+
+/* In the order of the task's metrics. */
 typedef struct dt_measures {
-    double top1, top5;  /* percent */
-    double cross_entropy, calibration_error; /* nats; 0..1 */
+    double value[DT_MAX_METRICS];
 } dt_measures;
-dt_measures dt_scores_finish(const dt_scores *s);
-/* Share of images on which two networks name the same class, and mean KL(p_a || p_b): adds n images. */
-typedef struct dt_pair_scores { size_t images, agree; double kl_sum; } dt_pair_scores;
-void dt_pair_scores_add(dt_pair_scores *s, const float *a, const float *b, size_t n, size_t classes);
+typedef struct dt_pair_measures {
+    double value[DT_MAX_PAIR_METRICS];
+} dt_pair_measures;
+
+enum { DT_MAX_SEGMENT_CLASSES = 255 };
+extern const dt_scoring dt_scoring_classify, dt_scoring_classify_pair, dt_scoring_segment, dt_scoring_segment_pair, dt_scoring_denoise,
+    dt_scoring_denoise_pair;
 
 #endif

@@ -113,7 +113,7 @@ static void list_fields(const dt_session *s, dt_run_state *run, dt_fields *f)
     const size_t networks = (size_t)s->peers.n, terms = (size_t)s->losses.n_terms,
                  variants = (size_t)s->losses.n_variants;
     dt_tally *t = &run->tally;
-    _Static_assert(sizeof(dt_measures) == 4 * sizeof(double), "measures are saved as four doubles");
+    const size_t metrics = (size_t)s->recipe->task->scoring->n_metrics;
     f->n = 0;
     field(f, DT_ELEMENT_I64, 0, &run->epoch, "run/epoch");
     field(f, DT_ELEMENT_I64, 0, &run->step_of_epoch, "run/step_of_epoch");
@@ -133,8 +133,8 @@ static void list_fields(const dt_session *s, dt_run_state *run, dt_fields *f)
     for (int i = 0; i < s->peers.n; i++) {
         const char *name = s->peers.at[i].name;
         dt_network_result *r = &run->results[i];
-        field(f, DT_ELEMENT_F64, 4, &r->last, "%s/last", name);
-        field(f, DT_ELEMENT_F64, 4, &r->best, "%s/best", name);
+        field(f, DT_ELEMENT_F64, metrics, r->last.value, "%s/last", name);
+        field(f, DT_ELEMENT_F64, metrics, r->best.value, "%s/best", name);
         field(f, DT_ELEMENT_I64, 0, &r->best_epoch, "%s/best_epoch", name);
         field(f, DT_ELEMENT_I64, 0, &s->state->networks[i].batches_tracked, "%s/batches_tracked", name);
         field(f, DT_ELEMENT_I64, 0, &s->state->networks[i].update.updates, "%s/updates", name);

@@ -1,11 +1,9 @@
-/* Networks in inference mode: one alone, several over a data set, one from a weights file.
+/* Networks in inference mode: one alone, several over a data set.
  *
  * Batches have one size, so that programs are compiled once; an incomplete last batch is filled with zero pictures
  * whose logits nobody looks at (in inference mode no picture influences another). */
 #include "train_impl.h"
 
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 size_t dt_evaluation_batch(size_t images)
@@ -19,40 +17,62 @@ size_t dt_evaluation_batch(size_t images)
 
 /* ---- one network ----------------------------------------------------------------------------------------------- */
 
-static duet_status describe(int network, const char *name, const dt_model *model, size_t classes, size_t batch,
-                            dt_inference *out, duet_error *err)
+duet_status dt_inference_describe(int network, const char *name, const dt_model *model, dt_network_size size, dt_inference *out,
+                                  duet_error *err)
 {
+    dt_model_inputs in = DT_MODEL_INPUTS;
     out->graph = dt_graph_create();
     if (!out->graph) return dt_fail(err, DUET_MEMORY, "%s: no memory for its graph", name);
-    const dt_shape shape = {batch, 3, model->image, model->image};
-    out->image = dt_input(out->graph, "image", DT_REAL, shape);
+    in.image = out->image = dt_input(out->graph, "image", DT_REAL, (dt_shape){size.batch, 3, size.height, size.width});
+    in.time = out->time = dt_input(out->graph, "time", DT_INDEX, (dt_shape){size.batch, 1, 1, 1});
+    in.classes = size.classes;
+    out->network = network;
+    out->name = name;
+    out->model = model;
     dt_graph_set_network(out->graph, network, name, false);
-    out->logits = model->build(model, out->graph, out->image, classes).logits;
-    out->batch = batch;
-    out->classes = classes;
-    out->image_count = 3 * model->image * model->image;
-    return dt_graph_check(out->graph, err);
+    const dt_built built = model->build(model, out->graph, &in);
+    DT_TRY(dt_graph_check(out->graph, err));
+    out->output = built.output;
+    out->align = built.align;
+    out->shape = dt_shape_of(out->graph, built.output);
+    out->batch = size.batch;
+    out->classes = size.classes;
+    out->height = size.height;
+    out->width = size.width;
+    out->image_count = 3 * size.height * size.width;
+    out->output_count = dt_shape_count(out->shape) / size.batch;
+    return DUET_OK;
 }
 
-static duet_status compile(dt_inference *i, dt_state *s, duet_error *err)
+duet_status dt_inference_compile(dt_inference *i, dt_state *s, duet_error *err)
 {
-    const dt_program_spec spec = {.graph = i->graph, .state = s, .outputs = &i->logits, .n_outputs = 1};
+    i->state = s;
+    const dt_program_spec spec = {.graph = i->graph, .state = s, .outputs = &i->output, .n_outputs = 1};
     i->padded = dt_alloc(i->batch * i->image_count, sizeof *i->padded);
-    i->padded_logits = dt_alloc(i->batch * i->classes, sizeof *i->padded_logits);
-    if (!i->padded || !i->padded_logits)
+    i->padded_output = dt_alloc(i->batch * i->output_count, sizeof *i->padded_output);
+    i->padded_time = dt_alloc(i->batch, sizeof *i->padded_time);
+    if (!i->padded || !i->padded_output || !i->padded_time)
         return dt_fail(err, DUET_MEMORY, "no memory for a batch of %zu pictures", i->batch);
     return dt_program_compile(&spec, &i->program, err);
 }
 
-duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, size_t classes,
-                                size_t batch, dt_inference *out, duet_error *err)
+duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, dt_network_size size,
+                                dt_inference *out, duet_error *err)
 {
     dt_inference i = {0};
-    duet_status st = describe(network, name, model, classes, batch, &i, err);
-    if (!st) st = compile(&i, s, err);
+    duet_status st = dt_inference_describe(network, name, model, size, &i, err);
+    if (!st) st = dt_inference_compile(&i, s, err);
     if (st) dt_inference_release(&i);
     else *out = i;
     return st;
+}
+
+duet_status dt_inference_resize(dt_inference *i, size_t height, size_t width, duet_error *err)
+{
+    const dt_inference old = *i;
+    const dt_network_size size = {.classes = old.classes, .height = height, .width = width, .batch = old.batch};
+    dt_inference_release(i);
+    return dt_inference_create(old.state, old.network, old.name, old.model, size, i, err);
 }
 
 void dt_inference_release(dt_inference *i)
@@ -60,11 +80,12 @@ void dt_inference_release(dt_inference *i)
     dt_program_destroy(i->program);
     dt_graph_destroy(i->graph);
     dt_free(i->padded);
-    dt_free(i->padded_logits);
+    dt_free(i->padded_output);
+    dt_free(i->padded_time);
     *i = (dt_inference){0};
 }
 
-duet_status dt_inference_run(dt_inference *i, const float *images, size_t n, float *logits, duet_error *err)
+duet_status dt_inference_run(dt_inference *i, const float *images, const int32_t *time, size_t n, float *output, duet_error *err)
 {
     if (n < 1 || n > i->batch) DT_BUG("%zu pictures for a batch of %zu", n, i->batch);
     const bool incomplete = n < i->batch;
@@ -72,11 +93,14 @@ duet_status dt_inference_run(dt_inference *i, const float *images, size_t n, flo
         memcpy(i->padded, images, n * i->image_count * sizeof *images);
         memset(i->padded + n * i->image_count, 0, (i->batch - n) * i->image_count * sizeof *images);
         images = i->padded;
+        for (size_t k = 0; k < i->batch && time; k++) i->padded_time[k] = k < n ? time[k] : 0;
+        if (time) time = i->padded_time;
     }
     dt_program_write(i->program, i->image, images, i->batch * i->image_count);
+    if (time) dt_program_write(i->program, i->time, time, i->batch);
     DT_TRY(dt_program_run(i->program, -1, err));
-    dt_program_read(i->program, i->logits, incomplete ? i->padded_logits : logits, i->batch * i->classes);
-    if (incomplete) memcpy(logits, i->padded_logits, n * i->classes * sizeof *logits);
+    dt_program_read(i->program, i->output, incomplete ? i->padded_output : output, i->batch * i->output_count);
+    if (incomplete) memcpy(output, i->padded_output, n * i->output_count * sizeof *output);
     return DUET_OK;
 }
 
@@ -84,26 +108,49 @@ duet_status dt_inference_run(dt_inference *i, const float *images, size_t n, flo
 
 /* What a pass adds up. */
 typedef struct dt_pass {
-    dt_inference *networks;
-    int n;
-    float *logits[DT_MAX_NETWORKS]; /* of one batch */
-    dt_scores scores[DT_MAX_NETWORKS];
-    dt_pair_scores pairs[DT_MAX_NETWORKS][DT_MAX_NETWORKS];
+    const dt_subjects *of;
+    float *output[DT_MAX_NETWORKS]; /* of one batch */
+    void *sums[DT_MAX_NETWORKS], *pair_sums[DT_MAX_NETWORKS][DT_MAX_NETWORKS];
     size_t images;
 } dt_pass;
 
+static dt_answers answers_of(const dt_pass *p, int network, const dt_batch *batch)
+{
+    const dt_inference *i = &p->of->networks[network];
+    const bool pixels = p->of->task->needs & DT_NEEDS_PIXEL_LABELS;
+    dt_answers a = {.output = p->output[network], .shape = i->shape, .align = i->align, .height = i->height, .width = i->width,
+                    .classes = i->classes, .config = p->of->config, .labels = pixels ? batch->pixel_labels : batch->labels,
+                    .noise = batch->noise, .time = batch->time};
+    a.shape.n = batch->n;
+    return a;
+}
+
+/* Pictures of another size than the last ones: the network is built anew for them. */
+static duet_status fit(dt_pass *p, int network, const dt_batch *batch, duet_error *err)
+{
+    dt_inference *i = &p->of->networks[network];
+    DT_TRY(dt_model_check_size(i->model, batch->height, batch->width, err));
+    DT_TRY(dt_inference_resize(i, batch->height, batch->width, err));
+    dt_free(p->output[network]);
+    p->output[network] = dt_alloc(i->batch * i->output_count, sizeof *p->output[network]);
+    return p->output[network] ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the output of a picture of %zux%zu", batch->height, batch->width);
+}
+
 static duet_status add_batch(dt_pass *p, const dt_batch *batch, float *const *keep, int32_t *labels, duet_error *err)
 {
-    const size_t classes = p->networks[0].classes;
-    for (int i = 0; i < p->n; i++) {
-        DT_TRY(dt_inference_run(&p->networks[i], batch->images[0], batch->n, p->logits[i], err));
-        dt_scores_add(&p->scores[i], p->logits[i], batch->labels, batch->n, classes);
+    const dt_subjects *of = p->of;
+    dt_answers answers[DT_MAX_NETWORKS];
+    for (int i = 0; i < of->n; i++) {
+        dt_inference *network = &of->networks[i];
+        if (batch->height != network->height || batch->width != network->width) DT_TRY(fit(p, i, batch, err));
+        DT_TRY(dt_inference_run(network, batch->images[0], batch->time, batch->n, p->output[i], err));
+        answers[i] = answers_of(p, i, batch);
+        of->task->scoring->add(p->sums[i], &answers[i], NULL);
         if (keep && keep[i])
-            memcpy(keep[i] + p->images * classes, p->logits[i], batch->n * classes * sizeof *p->logits[i]);
+            memcpy(keep[i] + p->images * network->output_count, p->output[i], batch->n * network->output_count * sizeof *p->output[i]);
     }
-    for (int a = 0; a < p->n; a++)
-        for (int b = a + 1; b < p->n; b++)
-            dt_pair_scores_add(&p->pairs[a][b], p->logits[a], p->logits[b], batch->n, classes);
+    for (int a = 0; a < of->n; a++)
+        for (int b = a + 1; b < of->n; b++) of->task->pair_scoring->add(p->pair_sums[a][b], &answers[a], &answers[b]);
     if (labels) memcpy(labels + p->images, batch->labels, batch->n * sizeof *labels);
     p->images += batch->n;
     return DUET_OK;
@@ -120,120 +167,48 @@ static duet_status run_pass(dt_pass *p, dt_loader *loader, float *const *keep, i
         if (!st) st = add_batch(p, batch, keep, labels, err);
         dt_loader_give_back(loader, batch);
     }
-    return st;
+    return st ? st : dt_loader_status(loader, err);
 }
 
 static void finish_pass(const dt_pass *p, dt_evaluation *out)
 {
-    *out = (dt_evaluation){.images = p->images};
-    for (int a = 0; a < p->n; a++) {
-        out->measures[a] = dt_scores_finish(&p->scores[a]);
-        for (int b = a + 1; b < p->n; b++) {
-            const dt_pair_scores *pair = &p->pairs[a][b];
-            const double images = pair->images ? (double)pair->images : 1;
-            out->pairs[a][b] = (dt_pair_measures){100 * (double)pair->agree / images, pair->kl_sum / images};
-        }
+    const dt_subjects *of = p->of;
+    const dt_scoring *one = of->task->scoring, *two = of->task->pair_scoring;
+    out->images = p->images;
+    for (int a = 0; a < of->n; a++) {
+        const size_t classes = of->networks[a].classes;
+        one->finish(p->sums[a], classes, out->measures[a].value);
+        if (one->per_class && out->per_class[a]) one->per_class(p->sums[a], classes, out->per_class[a]);
+        for (int b = a + 1; b < of->n; b++) two->finish(p->pair_sums[a][b], classes, out->pairs[a][b].value);
     }
 }
 
-duet_status dt_evaluate(dt_inference *networks, int n, dt_loader *loader, float *const *keep, int32_t *labels,
-                        const volatile int *stop, dt_evaluation *out, duet_error *err)
+static duet_status open_pass(dt_pass *p, duet_error *err)
 {
-    dt_pass *p = dt_alloc(1, sizeof *p);
-    if (!p) return dt_fail(err, DUET_MEMORY, "no memory for an evaluation");
-    duet_status st = DUET_OK;
-    p->networks = networks;
-    p->n = n;
-    for (int i = 0; i < n && !st; i++) {
-        p->logits[i] = dt_alloc(networks[i].batch * networks[i].classes, sizeof *p->logits[i]);
-        if (!p->logits[i])
-            st = dt_fail(err, DUET_MEMORY, "no memory for the outputs of a batch of %zu", networks[i].batch);
+    const dt_subjects *of = p->of;
+    for (int a = 0; a < of->n; a++) {
+        const dt_inference *i = &of->networks[a];
+        p->output[a] = dt_alloc(i->batch * i->output_count, sizeof *p->output[a]);
+        p->sums[a] = dt_alloc(1, of->task->scoring->bytes(i->classes));
+        bool ok = p->output[a] && p->sums[a];
+        for (int b = a + 1; b < of->n && ok; b++)
+            ok = (p->pair_sums[a][b] = dt_alloc(1, of->task->pair_scoring->bytes(i->classes))) != NULL;
+        if (!ok) return dt_fail(err, DUET_MEMORY, "no memory for the outputs of a batch of %zu", i->batch);
     }
-    if (!st) st = run_pass(p, loader, keep, labels, stop, err);
-    if (!st) finish_pass(p, out);
-    for (int i = 0; i < n; i++) dt_free(p->logits[i]);
-    dt_free(p);
+    return DUET_OK;
+}
+
+duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *keep, int32_t *labels, const volatile int *stop,
+                        dt_evaluation *out, duet_error *err)
+{
+    dt_pass p = {.of = of};
+    duet_status st = open_pass(&p, err);
+    if (!st) st = run_pass(&p, loader, keep, labels, stop, err);
+    if (!st) finish_pass(&p, out);
+    for (int a = 0; a < of->n; a++) {
+        dt_free(p.output[a]);
+        dt_free(p.sums[a]);
+        for (int b = a + 1; b < of->n; b++) dt_free(p.pair_sums[a][b]);
+    }
     return st;
-}
-
-/* ---- a weights file -------------------------------------------------------------------------------------------- */
-
-static bool three_floats(const char *text, float out[3])
-{
-    char *end = NULL;
-    for (int i = 0; i < 3; i++) {
-        if (!text) return false;
-        out[i] = strtof(text, &end);
-        if (end == text || !isfinite(out[i])) return false;
-        text = *end == ',' ? end + 1 : i < 2 ? NULL : end;
-    }
-    return *end == '\0';
-}
-
-static int64_t whole_number(const char *text, int64_t otherwise)
-{
-    if (!text || *text < '0' || *text > '9') return otherwise;
-    return (int64_t)strtoll(text, NULL, 10);
-}
-
-/* What the file says of itself, and what the caller says instead. */
-static duet_status read_card(dt_classifier *c, const char *path, const char *model, size_t classes, duet_error *err)
-{
-    dt_saved *file = NULL;
-    DT_TRY(dt_saved_open(path, &file, err));
-    const char *said = dt_saved_metadata(file, "model");
-    const char *data = dt_saved_metadata(file, "data");
-    duet_status st = DUET_OK;
-    const int64_t said_classes = whole_number(dt_saved_metadata(file, "classes"), 0);
-    c->classes = classes ? classes : (size_t)said_classes;
-    c->epoch = whole_number(dt_saved_metadata(file, "epoch"), -1);
-    c->normalised = three_floats(dt_saved_metadata(file, "mean"), c->mean) &&
-                    three_floats(dt_saved_metadata(file, "std"), c->std) && c->std[0] > 0 && c->std[1] > 0 &&
-                    c->std[2] > 0;
-    snprintf(c->data, sizeof c->data, "%s", data ? data : "");
-    if (!model && !said)
-        st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; name it, for example --model resnet20",
-                     path);
-    else if (c->classes < 2 || c->classes > 1000000)
-        st = dt_fail(err, DUET_FORMAT,
-                     "%s: does not say how many classes it knows; name the data set it was trained on", path);
-    else {
-        c->model = dt_model_find(model ? model : said, err);
-        if (!c->model) {
-            st = err ? err->status : DUET_ARG;
-            dt_context(err, "%s", path);
-        }
-    }
-    dt_saved_close(file);
-    return st;
-}
-
-duet_status dt_classifier_open(const char *path, const char *model, size_t classes, const char *device, int threads,
-                               size_t batch, dt_classifier **out, duet_error *err)
-{
-    const dt_device_api *api = dt_device_find(device, err);
-    if (!api) return err ? err->status : DUET_ARG;
-    dt_classifier *c = dt_alloc(1, sizeof *c);
-    if (!c) return dt_fail(err, DUET_MEMORY, "%s: no memory", path);
-
-    const dt_device_options options = {.threads = threads, .precision = DT_F32};
-    duet_status st = read_card(c, path, model, classes, err);
-    if (!st) st = api->open(&options, &c->device, err);
-    if (!st) st = describe(0, c->model->name, c->model, c->classes, batch, &c->network, err);
-    if (!st)
-        st = dt_state_create(c->device, c->network.graph, (const char *const[]){c->model->name}, 1, &c->state, err);
-    if (!st) st = dt_weights_load(c->state, 0, path, err);
-    if (!st) st = compile(&c->network, c->state, err);
-    if (st) dt_classifier_close(c);
-    else *out = c;
-    return st;
-}
-
-void dt_classifier_close(dt_classifier *c)
-{
-    if (!c) return;
-    dt_inference_release(&c->network);
-    dt_state_destroy(c->state);
-    if (c->device) c->device->api->close(c->device);
-    dt_free(c);
 }

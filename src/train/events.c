@@ -61,13 +61,11 @@ static void now(dt_text *out)
     text(out, "time", stamp);
 }
 
-static void measures(dt_text *out, const char *name, const dt_measures *m)
+static void measures(dt_text *out, const char *name, const dt_scoring *scoring, const double *values)
 {
     open_object(out, name);
-    number(out, "top1", m->top1);
-    number(out, "top5", m->top5);
-    number(out, "ce", m->cross_entropy);
-    number(out, "ece", m->calibration_error);
+    for (int i = 0; i < scoring->n_metrics; i++)
+        if (isfinite(values[i])) number(out, scoring->metrics[i].name, values[i]);
     close_object(out);
 }
 
@@ -170,7 +168,7 @@ static void evaluation(dt_text *out, const char *name, const dt_session *s, cons
     char pair[160];
     const int n = s->peers.n;
     open_object(out, name);
-    for (int i = 0; i < n; i++) measures(out, s->peers.at[i].name, &e->measures[i]);
+    for (int i = 0; i < n; i++) measures(out, s->peers.at[i].name, s->peers.task->scoring, e->measures[i].value);
     close_object(out);
     if (n < 2) return;
     snprintf(pair, sizeof pair, "%s_pairs", name);
@@ -178,10 +176,7 @@ static void evaluation(dt_text *out, const char *name, const dt_session *s, cons
     for (int a = 0; a < n; a++)
         for (int b = a + 1; b < n; b++) {
             snprintf(pair, sizeof pair, "%s-%s", s->peers.at[a].name, s->peers.at[b].name);
-            open_object(out, pair);
-            number(out, "agreement", e->pairs[a][b].agreement);
-            number(out, "kl", e->pairs[a][b].kl);
-            close_object(out);
+            measures(out, pair, s->peers.task->pair_scoring, e->pairs[a][b].value);
         }
     close_object(out);
 }
@@ -234,8 +229,8 @@ void dt_event_end(dt_text *out, const dt_session *s, const dt_run_state *run, bo
     for (int i = 0; i < s->peers.n; i++) {
         const dt_network_result *r = &run->results[i];
         open_object(out, s->peers.at[i].name);
-        measures(out, "last", &r->last);
-        measures(out, "best", &r->best);
+        measures(out, "last", s->peers.task->scoring, r->last.value);
+        measures(out, "best", s->peers.task->scoring, r->best.value);
         whole(out, "best_epoch", r->best_epoch);
         close_object(out);
     }
@@ -262,32 +257,26 @@ static void cell(dt_text *out, double value)
     if (isfinite(value)) dt_json_number(out, value);
 }
 
-static const char *const measure_columns[] = {"top1", "top5", "ce", "ece"};
-
-static void measure_cells(dt_text *out, const dt_measures *m)
+/* NULL: not measured. */
+static void measure_cells(dt_text *out, const dt_scoring *scoring, const double *values)
 {
-    cell(out, m ? m->top1 : (double)NAN);
-    cell(out, m ? m->top5 : (double)NAN);
-    cell(out, m ? m->cross_entropy : (double)NAN);
-    cell(out, m ? m->calibration_error : (double)NAN);
+    for (int i = 0; i < scoring->n_metrics; i++) cell(out, values ? values[i] : (double)NAN);
 }
 
 void dt_metrics_header(dt_text *out, const dt_session *s, bool validated)
 {
     const dt_peer *peers = s->peers.at;
+    const dt_scoring *one = s->peers.task->scoring, *two = s->peers.task->pair_scoring;
     dt_text_append(out, "epoch,lr,train_s,images_per_s");
     for (int i = 0; i < s->peers.n; i++) {
         column(out, "%s.loss", peers[i].name);
-        for (size_t k = 0; k < DT_COUNT(measure_columns); k++) column(out, "%s.%s", peers[i].name, measure_columns[k]);
+        for (int k = 0; k < one->n_metrics; k++) column(out, "%s.%s", peers[i].name, one->metrics[k].name);
     }
     for (int i = 0; i < s->peers.n && validated; i++)
-        for (size_t k = 0; k < DT_COUNT(measure_columns); k++)
-            column(out, "%s.validation.%s", peers[i].name, measure_columns[k]);
+        for (int k = 0; k < one->n_metrics; k++) column(out, "%s.validation.%s", peers[i].name, one->metrics[k].name);
     for (int a = 0; a < s->peers.n; a++)
-        for (int b = a + 1; b < s->peers.n; b++) {
-            column(out, "%s-%s.agreement", peers[a].name, peers[b].name);
-            column(out, "%s-%s.kl", peers[a].name, peers[b].name);
-        }
+        for (int b = a + 1; b < s->peers.n; b++)
+            for (int k = 0; k < two->n_metrics; k++) column(out, "%s-%s.%s", peers[a].name, peers[b].name, two->metrics[k].name);
     for (int i = 0; i < s->losses.n_terms; i++) column(out, "train.%s", s->losses.terms[i].name);
     for (int v = 0; v < s->losses.n_variants && s->losses.n_variants > 1; v++)
         column(out, "share.%s", variant_name(s, v));
@@ -299,20 +288,18 @@ void dt_metrics_row(dt_text *out, const dt_epoch_facts *e, bool validated)
     const dt_session *s = e->session;
     const dt_tally *t = &e->run->tally;
     const dt_evaluation *test = e->test, *validation = e->validation;
+    const dt_scoring *one = s->peers.task->scoring, *two = s->peers.task->pair_scoring;
     dt_text_append(out, "%lld", (long long)e->report->epoch);
     cell(out, e->report->lr);
     cell(out, e->report->train_s);
     cell(out, e->report->images_per_s);
     for (int i = 0; i < s->peers.n; i++) {
         cell(out, dt_tally_loss(t, i));
-        measure_cells(out, test ? &test->measures[i] : NULL);
+        measure_cells(out, one, test ? test->measures[i].value : NULL);
     }
-    for (int i = 0; i < s->peers.n && validated; i++) measure_cells(out, validation ? &validation->measures[i] : NULL);
+    for (int i = 0; i < s->peers.n && validated; i++) measure_cells(out, one, validation ? validation->measures[i].value : NULL);
     for (int a = 0; a < s->peers.n; a++)
-        for (int b = a + 1; b < s->peers.n; b++) {
-            cell(out, test ? test->pairs[a][b].agreement : (double)NAN);
-            cell(out, test ? test->pairs[a][b].kl : (double)NAN);
-        }
+        for (int b = a + 1; b < s->peers.n; b++) measure_cells(out, two, test ? test->pairs[a][b].value : NULL);
     for (int i = 0; i < s->losses.n_terms; i++) cell(out, dt_tally_term(t, i));
     for (int v = 0; v < s->losses.n_variants && s->losses.n_variants > 1; v++) cell(out, variant_share(s, t, v));
     dt_text_append(out, "\n");

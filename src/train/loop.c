@@ -23,7 +23,9 @@ typedef struct dt_run {
     const dt_run_options *options;
     const dt_source *source;
     dt_source *opened;                /* source, when this run opened it; NULL: the caller's */
-    dt_data_facts facts;              /* train_images: those left to train on */
+    dt_data_facts facts;              /* of what the step sees: train_images are those left to train on, the size is the crop's */
+    dt_noising drawn, fixed;          /* of such a task: in training, in evaluations */
+    float *signal, *noise;            /* [timesteps], for a task that needs noise; else NULL */
     uint32_t *rest, *held;            /* training images to learn from, and held out; NULL without a split */
     size_t n_held;
     dt_loader *train, *test, *validation;
@@ -46,6 +48,23 @@ static duet_status refuse_used_folder(const dt_run_options *o, dt_folder_found f
                    o->out, found == DT_FOLDER_CHECKPOINT ? " with a checkpoint" : "");
 }
 
+/* Does the data have what the task needs? */
+static duet_status check_data(const dt_run *run, duet_error *err)
+{
+    const dt_task *task = run->recipe->task;
+    const dt_data_facts *f = &run->facts;
+    if (task->needs & DT_NEEDS_PIXEL_LABELS && f->labels != DT_LABELS_PIXELS)
+        return dt_fail(err, DUET_RECIPE, "data.name: task %s needs a class for every pixel, and %s has one for each picture; choose another data "
+                       "set (see `duet data`)", task->name, f->name);
+    if (task->needs & DT_NEEDS_LABELS && f->labels != DT_LABELS_CLASS)
+        return dt_fail(err, DUET_RECIPE, "data.name: task %s needs a class for each picture, and %s has one for every pixel; add `task: {name: "
+                       "segment}`, or choose another data set", task->name, f->name);
+    if (f->mixed_sizes)
+        return dt_fail(err, DUET_RECIPE, "data.crop: the pictures of %s differ in size; add `crop: [HEIGHT, WIDTH]` to `data:`, the size to train on",
+                       f->name);
+    return DUET_OK;
+}
+
 static duet_status split_data(dt_run *run, duet_error *err)
 {
     const size_t n = run->source->facts.train_images;
@@ -58,6 +77,12 @@ static duet_status split_data(dt_run *run, duet_error *err)
     run->n_held = (size_t)validation;
     run->facts = run->source->facts;
     run->facts.train_images = n - run->n_held;
+    if (run->recipe->data.crop.n) {
+        run->facts.height = (size_t)run->recipe->data.crop.at[0];
+        run->facts.width = (size_t)run->recipe->data.crop.at[1];
+        run->facts.mixed_sizes = false;
+    }
+    DT_TRY(check_data(run, err));
     run->steps_per_epoch = (int64_t)run->facts.train_images / batch;
     if (run->steps_per_epoch < 1)
         return dt_fail(
@@ -73,10 +98,33 @@ static duet_status split_data(dt_run *run, duet_error *err)
     return DUET_OK;
 }
 
+static dt_crop crop_of(const dt_recipe *r)
+{
+    if (!r->data.crop.n) return (dt_crop){0};
+    return (dt_crop){.height = (size_t)r->data.crop.at[0], .width = (size_t)r->data.crop.at[1],
+                     .scale_low = (int)r->data.scale.at[0], .scale_high = (int)r->data.scale.at[1]};
+}
+
+/* The tables of a task that needs noise. */
+static duet_status make_noise(dt_run *run, duet_error *err)
+{
+    const dt_task_config *c = &run->recipe->task_config;
+    if (!(run->recipe->task->needs & DT_NEEDS_NOISE)) return DUET_OK;
+    run->signal = dt_alloc((size_t)c->timesteps, sizeof *run->signal);
+    run->noise = dt_alloc((size_t)c->timesteps, sizeof *run->noise);
+    return run->signal && run->noise ? dt_noise_tables(c, run->signal, run->noise, err) : dt_fail(err, DUET_MEMORY, "no memory for the noise schedule");
+}
+
 static duet_status open_loaders(dt_run *run, duet_error *err)
 {
     const dt_recipe *r = run->recipe;
-    const size_t eval_batch = dt_evaluation_batch(run->facts.test_images);
+    const dt_data_facts *own = &run->source->facts; /* evaluation sees whole pictures */
+    const size_t eval_batch = own->mixed_sizes ? 1 : dt_evaluation_batch(run->facts.test_images);
+    const bool noisy = r->task->needs & DT_NEEDS_NOISE;
+    const dt_normalisation seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, own);
+    const dt_noising drawn = {.T = (int)r->task_config.timesteps, .signal = run->signal, .noise = run->noise};
+    run->drawn = run->fixed = drawn;
+    run->fixed.fixed = true;
     const dt_loader_spec train = {.source = run->source,
                                   .split = DT_SPLIT_TRAIN,
                                   .indices = run->rest,
@@ -85,6 +133,9 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                   .drop_last = true,
                                   .shuffle = r->data.shuffle,
                                   .augment = (dt_augment)r->data.augment,
+                                  .crop = crop_of(r),
+                                  .normalise = &seen,
+                                  .noising = noisy ? &run->drawn : NULL,
                                   .views = run->session->n_views,
                                   .seed = (uint64_t)r->train.seed,
                                   .workers = (int)r->data.workers};
@@ -93,6 +144,8 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                  .n_indices = run->facts.test_images,
                                  .batch = eval_batch,
                                  .augment = DT_AUGMENT_NONE,
+                                 .normalise = &seen,
+                                 .noising = noisy ? &run->fixed : NULL,
                                  .views = 1,
                                  .seed = train.seed,
                                  .workers = train.workers};
@@ -105,7 +158,8 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
     if (run->n_held) DT_TRY(dt_loader_create(&validation, &run->validation, err));
     run->evaluations = dt_alloc(2, sizeof *run->evaluations);
     if (!run->evaluations) return dt_fail(err, DUET_MEMORY, "no memory for evaluations");
-    return dt_session_prepare_evaluation(run->session, eval_batch, err);
+    const dt_network_size size = {.classes = own->classes, .height = own->height, .width = own->width, .batch = eval_batch};
+    return dt_session_prepare_evaluation(run->session, size, err);
 }
 
 static duet_status room_for_refresh(dt_run *run, duet_error *err)
@@ -175,6 +229,7 @@ static duet_status open_run(dt_run *run, duet_error *err)
     }
     DT_TRY(split_data(run, err));
     DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
+    DT_TRY(make_noise(run, err));
     DT_TRY(open_loaders(run, err));
     DT_TRY(room_for_refresh(run, err));
     return found == DT_FOLDER_CHECKPOINT ? resume(run, err) : start(run, err);
@@ -191,6 +246,8 @@ static void close_run(dt_run *run)
     for (int i = 0; i < DT_MAX_NETWORKS; i++) dt_free(run->held_logits[i]);
     dt_free(run->held_labels);
     dt_free(run->evaluations);
+    dt_free(run->signal);
+    dt_free(run->noise);
     dt_free(run->rest);
     dt_free(run->held);
 }
@@ -199,21 +256,26 @@ static void close_run(dt_run *run)
 
 static duet_status save_network(dt_run *run, const dt_state *s, int i, const char *suffix, int64_t epoch, duet_error *err)
 {
-    char classes[24], mean[64], std[64], at[24], path[4096];
-    const dt_recipe_network *n = &run->recipe->networks[i];
+    char classes[24], mean[64], std[64], at[24], steps[24], path[4096];
+    const dt_recipe *r = run->recipe;
+    const dt_recipe_network *n = &r->networks[i];
+    const bool noisy = r->task->needs & DT_NEEDS_NOISE;
+    const dt_normalise normalise = noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise;
     const float *m = run->facts.mean, *d = run->facts.std;
     snprintf(path, sizeof path, "%s/%s%s.safetensors", run->folder.path, n->name, suffix);
     snprintf(classes, sizeof classes, "%zu", run->facts.classes);
     snprintf(mean, sizeof mean, "%.9g,%.9g,%.9g", (double)m[0], (double)m[1], (double)m[2]);
     snprintf(std, sizeof std, "%.9g,%.9g,%.9g", (double)d[0], (double)d[1], (double)d[2]);
     snprintf(at, sizeof at, "%lld", (long long)epoch);
-    /* clang-format off */
+    snprintf(steps, sizeof steps, "%lld", (long long)r->task_config.timesteps);
+    /* Pairs at the end that do not concern the task are left out. clang-format off */
     const char *const metadata[] = {
-        "duet", DUET_VERSION, "model", n->model, "classes", classes, "data", run->facts.name,
-        "mean", mean, "std", std, "epoch", at,
+        "duet", DUET_VERSION, "model", n->model, "classes", classes, "data", run->facts.name, "epoch", at,
+        "mean", mean, "std", std, "normalise", dt_normalise_names[normalise],
+        "timesteps", steps, "noise", r->task_config.noise_schedule == DT_NOISE_LINEAR ? "linear" : "cosine",
     };
     /* clang-format on */
-    return dt_weights_save(s, i, path, metadata, DT_COUNT(metadata) / 2, err);
+    return dt_weights_save(s, i, path, metadata, DT_COUNT(metadata) / 2 - (noisy ? 0 : 2), err);
 }
 
 static duet_status checkpoint(dt_run *run, duet_error *err)
@@ -300,9 +362,11 @@ static duet_status one_step(dt_run *run, duet_error *err)
     const double lr = dt_learning_rate(run->recipe, at->step, run->steps_per_epoch);
     int variant = 0;
     dt_batch *batch = dt_loader_next(run->train, &at->tally.wait_s);
+    if (!batch) DT_TRY(dt_loader_status(run->train, err));
     if (!batch)
         DT_BUG("the loader ended after %lld of %lld steps", (long long)at->step_of_epoch,
                (long long)run->steps_per_epoch);
+    run->session->dropout = (int32_t)at->step;
     const duet_status st = dt_session_step(run->session, batch, (uint32_t)at->epoch, lr, &variant, err);
     dt_loader_give_back(run->train, batch);
     if (st) {
@@ -331,6 +395,11 @@ static dt_go shall_go_on(const dt_run *run)
     return o->max_steps > 0 && run->state.step >= o->max_steps ? STOP_AT_MAX_STEPS : GO_ON;
 }
 
+static dt_subjects subjects_of(const dt_run *run)
+{
+    return (dt_subjects){run->session->eval, run->session->peers.n, run->recipe->task, &run->recipe->task_config};
+}
+
 /* What a method wants to know of the held-out images, once per epoch, before its first step (KDCL general). */
 static duet_status refresh_method(dt_run *run, duet_error *err)
 {
@@ -339,8 +408,8 @@ static duet_status refresh_method(dt_run *run, duet_error *err)
     const float *logits[DT_MAX_NETWORKS];
     if (s->losses.epoch_input == DT_NONE) return DUET_OK;
     if (!m->refresh || !run->n_held) DT_BUG("%s has a per-epoch input but no way to fill it", m->name);
-    DT_TRY(dt_evaluate(run->session->eval, s->peers.n, run->validation, run->held_logits, run->held_labels,
-                       run->options->stop, &run->evaluations[1], err));
+    const dt_subjects of = subjects_of(run);
+    DT_TRY(dt_evaluate(&of, run->validation, run->held_logits, run->held_labels, run->options->stop, &run->evaluations[1], err));
     for (int i = 0; i < s->peers.n; i++) logits[i] = run->held_logits[i];
     return m->refresh(logits, run->held_labels, run->n_held, run->facts.classes, s->peers.n, run->recipe->method_config,
                       run->state.epoch_values, err);
@@ -377,13 +446,11 @@ static duet_status evaluate(dt_run *run, bool *done, duet_error *err)
     const dt_recipe *r = run->recipe;
     const int64_t epoch = run->state.epoch + 1;
     const double began = dt_now_s();
-    dt_session *s = run->session;
+    const dt_subjects of = subjects_of(run);
     *done = false;
     if (epoch % r->train.evaluate_every != 0 && epoch != r->train.epochs) return DUET_OK;
-    DT_TRY(dt_evaluate(s->eval, s->peers.n, run->test, NULL, NULL, run->options->stop, &run->evaluations[0], err));
-    if (run->n_held)
-        DT_TRY(dt_evaluate(s->eval, s->peers.n, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1],
-                           err));
+    DT_TRY(dt_evaluate(&of, run->test, NULL, NULL, run->options->stop, &run->evaluations[0], err));
+    if (run->n_held) DT_TRY(dt_evaluate(&of, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1], err));
     run->eval_s = dt_now_s() - began;
     *done = true;
     return DUET_OK;
@@ -392,14 +459,16 @@ static duet_status evaluate(dt_run *run, bool *done, duet_error *err)
 static duet_status keep_results(dt_run *run, duet_error *err)
 {
     const dt_evaluation *test = &run->evaluations[0], *chosen_by = &run->evaluations[run->n_held ? 1 : 0];
+    const dt_metric *metric = &run->recipe->task->scoring->metrics[0];
     const int64_t epoch = run->state.epoch + 1;
     for (int i = 0; i < run->session->peers.n; i++) {
         dt_network_result *r = &run->state.results[i];
         r->last = test->measures[i];
-        if (r->best_epoch && chosen_by->measures[i].top1 <= run->state.best_score[i]) continue;
+        const double score = chosen_by->measures[i].value[0], before = run->state.best_score[i];
+        if (r->best_epoch && !(metric->rising ? score > before : score < before)) continue;
         r->best = test->measures[i];
         r->best_epoch = epoch;
-        run->state.best_score[i] = chosen_by->measures[i].top1;
+        run->state.best_score[i] = score;
         DT_TRY(save_network(run, run->session->state, i, ".best", epoch, err));
     }
     return DUET_OK;

@@ -31,11 +31,27 @@ static void make_inputs(dt_session *s, const dt_data_facts *data)
         if (i >= s->n_views) s->image[i] = s->image[0];
         else s->image[i] = dt_input(g, "image", DT_REAL, (dt_shape){n, 3, data->height, data->width});
     }
+    const unsigned needs = r->task->needs;
+    const dt_shape picture = {n, 3, data->height, data->width}, places = {n, 1, data->height, data->width}, each = {n, 1, 1, 1};
     dt_targets *t = &s->peers.targets;
-    t->labels = dt_input(g, "labels", DT_INDEX, (dt_shape){n, 1, 1, 1});
+    t->config = &r->task_config;
+    t->labels = needs & DT_NEEDS_PIXEL_LABELS ? dt_input(g, "labels", DT_INDEX, places)
+                : needs & DT_NEEDS_LABELS     ? dt_input(g, "labels", DT_INDEX, each)
+                                              : DT_NONE;
+    t->noise = needs & DT_NEEDS_NOISE ? dt_input(g, "noise", DT_REAL, picture) : DT_NONE;
+    s->time = needs & DT_NEEDS_NOISE ? dt_input(g, "time", DT_INDEX, each) : DT_NONE;
+    s->dropout_key = DT_NONE;
     t->mask = data->masks ? dt_input(g, "mask", DT_REAL, (dt_shape){n, 1, data->height, data->width}) : DT_NONE;
     t->classes = data->classes;
     s->peers.ramp_epoch = dt_input(g, "epoch", DT_REAL, (dt_shape){1, 1, 1, 1});
+}
+
+/* Made when the first model asks for it. */
+static dt_node dropout_key(dt_session *s, const dt_model *model)
+{
+    if (model->dropout && s->dropout_key == DT_NONE)
+        s->dropout_key = dt_input(s->graph, "dropout_key", DT_INDEX, (dt_shape){1, 1, 1, 1});
+    return s->dropout_key;
 }
 
 static duet_status build_network(dt_session *s, int i, const dt_data_facts *data, duet_error *err)
@@ -46,14 +62,14 @@ static duet_status build_network(dt_session *s, int i, const dt_data_facts *data
         dt_context(err, "networks.%s.model", n->name);
         return err ? err->status : DUET_ARG;
     }
-    if (model->image != data->height || model->image != data->width)
-        return dt_fail(
-            err, DUET_SHAPE,
-            "networks.%s.model: %s takes pictures of %zux%zu, %s has %zux%zu; choose another model or data set",
-            n->name, model->name, model->image, model->image, data->name, data->height, data->width);
+    if (dt_model_check_size(model, data->height, data->width, err)) {
+        dt_context(err, "networks.%s.model, %s", n->name, data->name);
+        return err ? err->status : DUET_SHAPE;
+    }
+    const dt_model_inputs in = {.image = s->image[i], .time = s->time, .dropout_key = dropout_key(s, model), .classes = data->classes};
     dt_graph_set_network(s->graph, i, n->name, !n->frozen);
-    s->peers.at[i] = (dt_peer){.name = n->name, .role = (dt_role)n->role, .frozen = n->frozen,
-                               .built = model->build(model, s->graph, s->image[i], data->classes)};
+    s->peers.at[i] =
+        (dt_peer){.name = n->name, .role = (dt_role)n->role, .frozen = n->frozen, .built = model->build(model, s->graph, &in)};
     leave_network(s->graph);
     return dt_graph_check(s->graph, err);
 }
@@ -150,9 +166,7 @@ static duet_status build_graph(dt_session *s, const dt_data_facts *data, duet_er
     for (int v = 0; v < DT_MAX_VARIANTS; v++)
         for (int i = 0; i < DT_MAX_NETWORKS; i++) s->losses.loss[v][i] = s->finite[v][i] = DT_NONE;
     s->peers.n = r->n_networks;
-    s->peers.task = dt_task_find(r->task.name ? r->task.name : "classify", err);
-    if (!s->peers.task) return err ? err->status : DUET_ARG;
-    s->peers.task_config.label_smoothing = r->train.label_smoothing;
+    s->peers.task = r->task;
     leave_network(s->graph);
     dt_graph_set_variant(s->graph, -1);
     make_inputs(s, data);
@@ -247,14 +261,14 @@ duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_
     return st;
 }
 
-duet_status dt_session_prepare_evaluation(dt_session *s, size_t batch, duet_error *err)
+duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, duet_error *err)
 {
     for (int i = 0; i < s->peers.n; i++) {
         const dt_recipe_network *n = &s->recipe->networks[i];
         if (s->eval[i].program) continue;
         const dt_model *model = dt_model_find(n->model, err);
         if (!model) return err ? err->status : DUET_ARG;
-        DT_TRY(dt_inference_create(s->state, i, n->name, model, s->data.classes, batch, &s->eval[i], err));
+        DT_TRY(dt_inference_create(s->state, i, n->name, model, size, &s->eval[i], err));
     }
     return DUET_OK;
 }
@@ -290,7 +304,13 @@ static void write_inputs(dt_session *s, const dt_batch *batch, uint32_t epoch)
     const float epoch_number = (float)epoch;
     for (int v = 0; v < s->n_views; v++)
         dt_program_write(s->step, s->image[v], batch->images[v], batch->n * s->image_count);
-    dt_program_write(s->step, t->labels, batch->labels, batch->n);
+    if (s->recipe->task->needs & DT_NEEDS_PIXEL_LABELS) dt_program_write(s->step, t->labels, batch->pixel_labels, batch->n * s->image_count / 3);
+    else if (t->labels != DT_NONE) dt_program_write(s->step, t->labels, batch->labels, batch->n);
+    if (t->noise != DT_NONE) {
+        dt_program_write(s->step, t->noise, batch->noise, batch->n * s->image_count);
+        dt_program_write(s->step, s->time, batch->time, batch->n);
+    }
+    if (s->dropout_key != DT_NONE) dt_program_write(s->step, s->dropout_key, &s->dropout, 1);
     if (t->mask != DT_NONE && batch->mask)
         dt_program_write(s->step, t->mask, batch->mask, batch->n * s->image_count / 3);
     dt_program_write(s->step, s->peers.ramp_epoch, &epoch_number, 1);

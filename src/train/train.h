@@ -47,54 +47,81 @@ enum { DT_DATA_SEED = DT_SHAPES_SEED };
 typedef struct dt_inference {
     dt_graph *graph;
     dt_program *program;
-    dt_node image, logits;
-    size_t batch, image_count, classes; /* image_count: floats of one picture */
-    float *padded;                      /* [batch, image_count]: where an incomplete batch gets its zeros */
-    float *padded_logits;               /* [batch, classes]: what comes out of one */
+    dt_state *state;          /* whose weights it uses; borrowed, as name and model are */
+    const char *name;
+    const dt_model *model;
+    int network;
+    dt_node image, time, output;
+    dt_shape shape;           /* of the output */
+    bool align;               /* dt_built.align */
+    size_t batch, height, width, classes;
+    size_t image_count, output_count; /* floats of one picture, of one output */
+    float *padded;            /* [batch, image_count]: where an incomplete batch gets its zeros */
+    float *padded_output;     /* [batch, output_count]: what comes out of one */
+    int32_t *padded_time;     /* [batch] */
 } dt_inference;
 
-/* network: which of s's networks; name: for messages and dumps. *out is filled in on success only. */
-duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, size_t classes,
-                                size_t batch, dt_inference *out, duet_error *err);
-void dt_inference_release(dt_inference *i); /* a zeroed one is fine */
-/* images [n, h, w, 3] normalised -> logits [n, classes]; 1 <= n <= batch. Allocates nothing. */
-duet_status dt_inference_run(dt_inference *i, const float *images, size_t n, float *logits, duet_error *err);
+/* What a network is built for: how many classes, and pictures of which size. */
+typedef struct dt_network_size {
+    size_t classes, height, width, batch;
+} dt_network_size;
 
-/* A weights file made ready to classify; what it says of itself (model, classes, data, mean, std) is believed and
+/* network: which of s's networks; name: for messages and dumps. *out is filled in on success only. */
+duet_status dt_inference_create(dt_state *s, int network, const char *name, const dt_model *model, dt_network_size size,
+                                dt_inference *out, duet_error *err);
+void dt_inference_release(dt_inference *i); /* a zeroed one is fine */
+/* The same network for pictures of another size. On error *i is released. */
+duet_status dt_inference_resize(dt_inference *i, size_t height, size_t width, duet_error *err);
+/* images [n, h, w, 3] normalised, time [n] (denoise; else NULL) -> output [n, ...], NHWC; 1 <= n <= batch. Allocates nothing. */
+duet_status dt_inference_run(dt_inference *i, const float *images, const int32_t *time, size_t n, float *output, duet_error *err);
+
+/* A weights file made ready to be used; what it says of itself (model, classes, data, mean, std) is believed and
  * checked. */
-typedef struct dt_classifier {
+typedef struct dt_trained {
     dt_device *device;
     dt_state *state;
     dt_inference network;
     const dt_model *model;
     size_t classes;
     char data[32];          /* the data set it was trained on, "" when the file does not say */
+    const dt_task *task;
+    dt_task_config config;  /* of a network that denoises: how noise grows */
+    float *signal, *noise;  /* the same as tables [timesteps]; NULL for other tasks */
+    dt_normalise normalise;
     bool normalised;        /* mean and std are in the file */
     float mean[3], std[3];
     int64_t epoch;          /* -1 when the file does not say */
-} dt_classifier;
+} dt_trained;
 
 /* model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. */
-duet_status dt_classifier_open(const char *path, const char *model, size_t classes, const char *device, int threads,
-                               size_t batch, dt_classifier **out, duet_error *err);
-void dt_classifier_close(dt_classifier *c);
-
-typedef struct dt_pair_measures {
-    double agreement; /* percent of images on which both name the same class */
-    double kl;        /* mean KL(p_a || p_b), a the earlier network */
-} dt_pair_measures;
+duet_status dt_trained_open(const char *path, const char *model, size_t classes, const char *device, int threads,
+                               size_t batch, dt_trained **out, duet_error *err);
+void dt_trained_close(dt_trained *c);
+/* What pictures must look like to it; data (may be NULL): what to believe where the file does not say. */
+dt_normalisation dt_trained_normalisation(const dt_trained *c, const dt_data_facts *data);
+/* Fixed noise for measuring a network that denoises. Borrows from c. */
+dt_noising dt_trained_noising(const dt_trained *c);
 
 typedef struct dt_evaluation {
     size_t images;
     dt_measures measures[DT_MAX_NETWORKS];
     dt_pair_measures pairs[DT_MAX_NETWORKS][DT_MAX_NETWORKS]; /* [a][b], a < b */
+    double *per_class[DT_MAX_NETWORKS]; /* in: NULL, or room for a value of each class (dt_scoring.per_class) */
 } dt_evaluation;
 
-/* Measures n networks over one pass of the loader (view 0; its batch no larger than theirs).
- * keep[i]: NULL, or room for network i's logits of the whole pass, in its order. keep and labels may be NULL.
+/* Networks to be measured, and what for. */
+typedef struct dt_subjects {
+    dt_inference *networks;
+    int n;
+    const dt_task *task;
+    const dt_task_config *config;
+} dt_subjects;
+
+/* Measures networks over one pass of the loader (view 0; its batch no larger than theirs).
+ * keep[i]: NULL, or room for network i's outputs of the whole pass, in its order. keep and labels [images] (classify) may be NULL.
  * stop: as in dt_run_options; when it is set DUET_STOPPED comes back and *out is untouched. */
-duet_status dt_evaluate(dt_inference *networks, int n, dt_loader *loader, float *const *keep, int32_t *labels,
-                        const volatile int *stop, dt_evaluation *out, duet_error *err);
+duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *keep, int32_t *labels, const volatile int *stop,
+                        dt_evaluation *out, duet_error *err);
 
 /* The batch for evaluating `images` pictures: 250, or a nearby divisor that leaves no incomplete last batch. */
 size_t dt_evaluation_batch(size_t images);
@@ -113,7 +140,9 @@ typedef struct dt_session {
     dt_program *step;
     dt_node image[DT_MAX_NETWORKS]; /* input of each network; the same node when views are shared */
     int n_views;
+    dt_node time, dropout_key; /* inputs that all networks share; DT_NONE where the task or the models have none */
     size_t image_count;       /* floats of one picture */
+    int32_t dropout;          /* what dropout_key is set to: the number of the step, from 0 */
     /* Tokens of the updates, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
     dt_node finite[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
     dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called */
@@ -124,7 +153,7 @@ typedef struct dt_session {
 duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err);
 void dt_session_destroy(dt_session *s);
 /* Compiles `eval`: every network in inference mode, on the session's own weights. A second call does nothing. */
-duet_status dt_session_prepare_evaluation(dt_session *s, size_t batch, duet_error *err);
+duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, duet_error *err);
 /* Networks whose parameters a step changes: neither frozen nor without a loss in every variant. */
 bool dt_session_trains(const dt_session *s, int network);
 /* One step on a batch of exactly train.batch images: writes inputs, runs, chooses, runs. epoch: from 0. lr: before

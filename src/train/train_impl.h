@@ -4,6 +4,7 @@
  *     session.c     recipe -> graph -> program; one step
  *     evaluate.c    networks in inference mode, measures over a data set
  *     weights.c     one network <-> one safetensors file
+ *     trained.c     a safetensors file, ready to be used
  *     checkpoint.c  the whole run <-> state.safetensors
  *     run_folder.c  log.jsonl, metrics.csv, recipe.yaml, environment.json
  *     events.c      what the lines of those files say */
@@ -26,6 +27,12 @@ duet_status dt_check_saved(const dt_saved_tensor *found, const dt_tensor *t, due
 /* "[16, 3, 3, 3]" into text; returns text. */
 const char *dt_file_shape_text(int rank, const size_t *shape, char text[96]);
 
+/* ---- evaluate.c: a network from a file needs its graph before there is a state ---------------------------------- */
+
+duet_status dt_inference_describe(int network, const char *name, const dt_model *model, dt_network_size size, dt_inference *out,
+                                  duet_error *err);
+duet_status dt_inference_compile(dt_inference *i, dt_state *s, duet_error *err);
+
 /* ---- the run as it stands -------------------------------------------------------------------------------------- */
 
 /* Sums over the steps of the epoch that is under way. Doubles in a fixed order of addition: an interrupted epoch that
@@ -46,7 +53,7 @@ typedef struct dt_run_state {
     int64_t step;           /* steps done in all */
     dt_tally tally;
     dt_network_result results[DT_MAX_NETWORKS];
-    double best_score[DT_MAX_NETWORKS]; /* top-1 that `best` was chosen by, on the set it was chosen by */
+    double best_score[DT_MAX_NETWORKS]; /* the task's first metric, by which `best` was chosen, on the set it was chosen by */
     double total_train_s;               /* of finished epochs */
     float epoch_values
         [DT_MAX_NETWORKS]; /* the method's per-epoch input (KDCL general), valid within the epoch under way */

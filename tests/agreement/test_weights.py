@@ -60,8 +60,8 @@ class Trained(AgreementCase):
         self.assertAlmostEqual(said["top1"], 100 * right / len(y), places=6)
         top5 = (wanted.topk(5, dim=1).indices == y[:, None]).any(dim=1).sum().item()
         self.assertAlmostEqual(said["top5"], 100 * top5 / len(y), places=6)
-        self.assertAlmostEqual(said["cross_entropy"], oracle.cross_entropy(wanted, y).item(), places=4)
-        self.assertAlmostEqual(said["calibration_error"], calibration_error(wanted, y), places=4)
+        self.assertAlmostEqual(said["ce"], oracle.cross_entropy(wanted, y).item(), places=4)
+        self.assertAlmostEqual(said["ece"], calibration_error(wanted, y), places=4)
 
     def test_metadata_and_counters(self):
         networks = peers("teacher=resnet14", "student=resnet8")

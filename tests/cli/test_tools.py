@@ -73,10 +73,10 @@ class Eval(Case):
         table = self.run_ok("eval", self.weights, "--path", self.data)
         for key in ("top1", "top5"):
             self.assertIn(f"{said[key]:.2f}", table)
-        self.assertIn(f"{said['cross_entropy']:.4f}", table)
+        self.assertIn(f"{said['ce']:.4f}", table)
         with open(self.folder / "run" / "metrics.csv") as f:
             head, row = (line.strip().split(",") for line in f)
-        self.assertAlmostEqual(float(row[head.index("student.ce")]), said["cross_entropy"], places=5)
+        self.assertAlmostEqual(float(row[head.index("student.ce")]), said["ce"], places=5)
         self.assertAlmostEqual(float(row[head.index("student.top1")]), said["top1"], places=5)
 
     def test_logits(self):

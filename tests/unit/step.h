@@ -88,14 +88,14 @@ static inline dt_built step_network_build(dt_graph *g, dt_node image, step_netwo
 {
     const dt_conv_spec first = {.out_channels = n.channels, .kernel_h = 3, .kernel_w = 3, .stride = 1, .pad = 1};
     const dt_conv_spec second = {.out_channels = n.channels, .kernel_h = 3, .kernel_w = 3, .stride = n.stride, .pad = 1};
-    dt_built b = {0};
+    dt_built b = DT_BUILT;
     dt_node x = dt_relu(g, dt_batch_norm(g, dt_conv(g, image, "conv1", first), "bn1"));
     b.taps[b.n_taps++] = (dt_tap){"stage1", x};
     x = dt_relu(g, dt_batch_norm(g, dt_conv(g, x, "conv2", second), "bn2"));
     b.taps[b.n_taps++] = (dt_tap){"features", x};
     b.features = x;
     b.pooled = dt_global_average(g, x);
-    b.logits = dt_linear(g, b.pooled, "fc", STEP_CLASSES, DT_LINEAR_TORCH);
+    b.output = dt_linear(g, b.pooled, "fc", STEP_CLASSES, DT_LINEAR_TORCH);
     b.head_weight = dt_find_parameter(g, g->network, "fc.weight");
     b.head_bias = dt_find_parameter(g, g->network, "fc.bias");
     return b;
@@ -115,7 +115,8 @@ static inline step_inputs step_make_inputs(dt_graph *g)
 static inline dt_peers step_peers(const step_spec *s)
 {
     dt_peers peers = {.n = s->n, .task = &dt_task_classify, .ramp_epoch = DT_NONE};
-    peers.targets = (dt_targets){.labels = DT_NONE, .mask = DT_NONE, .classes = STEP_CLASSES};
+    static const dt_task_config plain;
+    peers.targets = (dt_targets){.labels = DT_NONE, .noise = DT_NONE, .mask = DT_NONE, .classes = STEP_CLASSES, .config = &plain};
     for (int i = 0; i < s->n; i++) peers.at[i] = (dt_peer){.name = step_names[i], .role = s->networks[i].role, .frozen = s->networks[i].frozen};
     return peers;
 }

@@ -53,7 +53,7 @@ static inline void prepare(run *r, const step_spec *s, dt_precision precision, b
     if (gradients) add_gradients(r);
     for (int i = 0; i < s->n; i++) {
         for (int v = 0; v < r->l.n_variants; v++) read_later(r, &r->l.loss[v][i]);
-        read_later(r, &r->peers.at[i].built.logits);
+        read_later(r, &r->peers.at[i].built.output);
         if (!gradients) read_later(r, &r->peers.at[i].built.features);
     }
     for (int i = 0; i < r->l.n_terms; i++) read_later(r, &r->l.terms[i].node);

@@ -86,7 +86,7 @@ static double cross_entropy(rows z)
 static void read_logits(const run *r, int network, rows z)
 {
     float values[STEP_BATCH * STEP_CLASSES];
-    dt_program_read(r->e.program, r->peers.at[network].built.logits, values, DT_COUNT(values));
+    dt_program_read(r->e.program, r->peers.at[network].built.output, values, DT_COUNT(values));
     for (int i = 0; i < STEP_BATCH; i++)
         for (int c = 0; c < STEP_CLASSES; c++) z[i][c] = (double)values[i * STEP_CLASSES + c];
 }

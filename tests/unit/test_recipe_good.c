@@ -61,7 +61,7 @@ static void defaults_are_those_of_the_published_recipe(void **state)
     assert_null(r->networks[1].init);
     assert_real(r->networks[1].lr_scale, 1);
     assert_false(r->networks[1].frozen);
-    assert_string_equal(r->task.name, "classify");
+    assert_string_equal(r->task->name, "classify");
     assert_string_equal(r->method->name, "dml");
     assert_false(r->adm.enabled);
     assert_int_equal(r->train.epochs, 240);

@@ -12,6 +12,8 @@ typedef struct fixture {
     dt_graph *g;
     dt_built own;
     dt_targets targets;
+    dt_task_config config;
+    dt_built other_built;
     dt_node other, weights, out[MOST_OUTPUTS];
     size_t n_out;
     evaluation e;
@@ -23,12 +25,13 @@ static void begin(fixture *f)
 {
     *f = (fixture){.g = dt_graph_create(), .labels = {4, 0, 2}};
     dt_graph *g = f->g;
-    f->own.logits = dt_input(g, "logits", DT_REAL, (dt_shape){N, CLASSES, 1, 1});
+    f->own.output = dt_input(g, "logits", DT_REAL, (dt_shape){N, CLASSES, 1, 1});
     f->own.features = dt_input(g, "features", DT_REAL, (dt_shape){N, CHANNELS, H, W});
     f->own.head_weight = dt_input(g, "weight", DT_REAL, (dt_shape){CLASSES, CHANNELS, 1, 1});
     f->own.head_bias = dt_input(g, "bias", DT_REAL, (dt_shape){1, CLASSES, 1, 1});
-    f->targets = (dt_targets){.labels = dt_input(g, "labels", DT_INDEX, (dt_shape){N, 1, 1, 1}), .mask = DT_NONE, .classes = CLASSES};
-    f->other = dt_input(g, "other", DT_REAL, (dt_shape){N, CLASSES, 1, 1});
+    f->targets = (dt_targets){.labels = dt_input(g, "labels", DT_INDEX, (dt_shape){N, 1, 1, 1}), .noise = DT_NONE, .mask = DT_NONE,
+                              .classes = CLASSES, .config = &f->config};
+    f->other = f->other_built.output = dt_input(g, "other", DT_REAL, (dt_shape){N, CLASSES, 1, 1});
     f->weights = dt_input(g, "weights", DT_REAL, (dt_shape){N, 1, H, W});
     fill_normal(f->z, DT_COUNT(f->z), 2, 1);
     fill_normal(f->other_z, DT_COUNT(f->other_z), 2, 2);
@@ -49,7 +52,7 @@ static void run(fixture *f)
 {
     f->e = evaluation_of(f->g, f->out, f->n_out, 1, 1, DT_F64);
     dt_program *p = f->e.program;
-    dt_program_write(p, f->own.logits, f->z, DT_COUNT(f->z));
+    dt_program_write(p, f->own.output, f->z, DT_COUNT(f->z));
     dt_program_write(p, f->own.features, f->map, DT_COUNT(f->map));
     dt_program_write(p, f->own.head_weight, f->w, DT_COUNT(f->w));
     dt_program_write(p, f->own.head_bias, f->b, DT_COUNT(f->b));
@@ -85,10 +88,10 @@ static void loss_is_cross_entropy_smoothed_as_torch_does(void **state)
     fixture f;
     begin(&f);
     for (size_t k = 0; k < DT_COUNT(smoothing); k++) {
-        const dt_task_config c = {.label_smoothing = smoothing[k]};
-        want(&f, dt_task_classify.loss(f.g, &f.own, &f.targets, &c));
+        f.config.label_smoothing = smoothing[k];
+        want(&f, dt_task_classify.loss(f.g, &f.own, &f.targets));
     }
-    const size_t each = want(&f, dt_task_classify.sample_loss(f.g, f.own.logits, &f.targets));
+    const size_t each = want(&f, dt_task_classify.unit_loss(f.g, f.own.output, &f.targets));
     run(&f);
     float of_sample[N];
     dt_program_read(f.e.program, f.out[each], of_sample, N);
@@ -116,9 +119,9 @@ static void disagreement_is_t_squared_kl_and_teaches_only_the_second(void **stat
     begin(&f);
     size_t gradient = 0;
     for (size_t k = 0; k < 2; k++) {
-        dt_node d = dt_task_classify.disagreement(f.g, f.other, f.own.logits, t[k]);
+        dt_node d = dt_task_classify.disagreement(f.g, f.other, &f.own, &f.targets, t[k]);
         want(&f, d);
-        const dt_node wrt[2] = {f.other, f.own.logits};
+        const dt_node wrt[2] = {f.other, f.own.output};
         dt_node grad[2];
         dt_differentiate(f.g, d, wrt, 2, grad);
         assert_int_equal(grad[0], DT_NONE);
@@ -148,8 +151,8 @@ static void distances_are_one_norms_averaged_over_the_batch(void **state)
     (void)state;
     fixture f;
     begin(&f);
-    const size_t truth = want(&f, dt_task_classify.distance_to_truth(f.g, f.own.logits, &f.targets));
-    const size_t apart = want(&f, dt_task_classify.distance(f.g, f.own.logits, f.other));
+    const size_t truth = want(&f, dt_task_classify.distance_to_truth(f.g, &f.own, &f.targets));
+    const size_t apart = want(&f, dt_task_classify.distance(f.g, &f.own, &f.other_built, &f.targets));
     run(&f);
     double to_truth = 0, between = 0;
     for (int i = 0; i < N; i++) {
@@ -169,7 +172,7 @@ static void evidence_is_the_centred_classifier_at_each_place(void **state)
     (void)state;
     fixture f;
     begin(&f);
-    dt_node all = dt_task_classify.evidence(f.g, &f.own), label = dt_task_classify.label_evidence(f.g, &f.own, &f.targets);
+    dt_node all = dt_task_classify.evidence(f.g, &f.own, &f.targets), label = dt_task_classify.label_evidence(f.g, &f.own, &f.targets);
     const dt_node wrt[2] = {f.own.head_weight, f.own.features};
     dt_node grad[2];
     dt_differentiate(f.g, dt_mean(f.g, dt_mul(f.g, all, all), DT_AXES_ALL), wrt, 2, grad);
@@ -201,7 +204,7 @@ static void a_weighted_loss_asks_the_classifier_again(void **state)
     (void)state;
     fixture f;
     begin(&f);
-    dt_node logits, loss = dt_task_classify.weighted_sample_loss(f.g, &f.own, f.weights, &f.targets, &logits);
+    dt_node logits, loss = dt_task_classify.weighted_loss(f.g, &f.own, f.weights, &f.targets, &logits);
     const dt_node wrt[3] = {f.own.head_weight, f.own.head_bias, f.own.features};
     dt_node grad[3];
     dt_differentiate(f.g, dt_mean(f.g, loss, DT_AXES_ALL), wrt, 3, grad);
@@ -234,20 +237,33 @@ static void a_weighted_loss_asks_the_classifier_again(void **state)
 
 /* ---- scores ---------------------------------------------------------------------------------------------------- */
 
+enum { TOP1, TOP5, CE, ECE, MOST_SUMS = 1024 };
+
+/* The measures of n pictures with these logits; with `other`, those of the pair. */
+static void measured(const float *z, const float *other, const int32_t *labels, size_t n, size_t classes, double *values)
+{
+    union { max_align_t align; uint8_t bytes[MOST_SUMS]; } sums = {0};
+    const dt_scoring *s = other ? dt_task_classify.pair_scoring : dt_task_classify.scoring;
+    const dt_answers a = {.output = z, .shape = {n, classes, 1, 1}, .labels = labels, .classes = classes};
+    dt_answers b = a;
+    b.output = other;
+    assert_true(s->bytes(classes) <= sizeof sums);
+    s->add(&sums, &a, other ? &b : NULL);
+    s->finish(&sums, classes, values);
+}
+
 static void ties_count_for_the_lower_class(void **state)
 {
     (void)state;
     const float z[2][6] = {{1, 1, 0, 0, 0, 0}, {0, 0, 0, 0, 0, 0}};
     const int32_t second[2] = {1, 5}, first[2] = {0, 4};
-    dt_scores s = {0};
-    dt_scores_add(&s, z[0], first, 2, 6);
-    assert_int_equal(s.top1, 1); /* class 0 of a tie is right, class 4 is behind 0..3 */
-    assert_int_equal(s.top5, 2);
-    s = (dt_scores){0};
-    dt_scores_add(&s, z[0], second, 2, 6);
-    assert_int_equal(s.top1, 0);
-    assert_int_equal(s.top5, 1); /* class 5 is behind five others */
-    assert_int_equal(s.images, 2);
+    double m[DT_MAX_METRICS];
+    measured(z[0], NULL, first, 2, 6, m);
+    assert_close(m[TOP1], 50, 0, "top-1"); /* class 0 of a tie is right, class 4 is behind 0..3 */
+    assert_close(m[TOP5], 100, 0, "top-5");
+    measured(z[0], NULL, second, 2, 6, m);
+    assert_close(m[TOP1], 0, 0, "top-1");
+    assert_close(m[TOP5], 50, 0, "top-5"); /* class 5 is behind five others */
 }
 
 static void what_is_not_a_number_is_never_right(void **state)
@@ -255,10 +271,10 @@ static void what_is_not_a_number_is_never_right(void **state)
     (void)state;
     const float z[2][3] = {{NAN, 0, 0}, {NAN, NAN, NAN}};
     const int32_t labels[2] = {0, 2};
-    dt_scores s = {0};
-    dt_scores_add(&s, z[0], labels, 2, 3);
-    assert_int_equal(s.top1, 0);
-    assert_true(isnan(dt_scores_finish(&s).cross_entropy));
+    double m[DT_MAX_METRICS];
+    measured(z[0], NULL, labels, 2, 3, m);
+    assert_close(m[TOP1], 0, 0, "top-1");
+    assert_true(isnan(m[CE]));
 }
 
 static void calibration_error_is_the_gap_between_confidence_and_accuracy(void **state)
@@ -268,53 +284,48 @@ static void calibration_error_is_the_gap_between_confidence_and_accuracy(void **
     const double confidence[] = {0.9, 0.95, 0.59, 0.62};
     const int32_t labels[] = {1, 0, 1, 0};
     float z[4][2];
+    double m[DT_MAX_METRICS];
     for (int i = 0; i < 4; i++) {
         z[i][0] = 0;
         z[i][1] = (float)log(confidence[i] / (1 - confidence[i]));
     }
-    dt_scores s = {0};
-    dt_scores_add(&s, z[0], labels, 4, 2);
-    const dt_measures m = dt_scores_finish(&s);
-    assert_close(m.top1, 50, 1e-12, "top-1");
-    assert_close(m.top5, 100, 1e-12, "top-5 of two classes");
-    assert_close(m.cross_entropy, -(log(0.9) + log(0.05) + log(0.59) + log(0.38)) / 4, 1e-6, "cross-entropy");
+    measured(z[0], NULL, labels, 4, 2, m);
+    assert_close(m[TOP1], 50, 1e-12, "top-1");
+    assert_close(m[TOP5], 100, 1e-12, "top-5 of two classes");
+    assert_close(m[CE], -(log(0.9) + log(0.05) + log(0.59) + log(0.38)) / 4, 1e-6, "cross-entropy");
     /* in bins of 1/15 each of the four lies alone: 13, 14, 8, 9 */
     const double wanted = (fabs(1 - 0.9) + fabs(0 - 0.95) + fabs(1 - 0.59) + fabs(0 - 0.62)) / 4;
-    assert_close(m.calibration_error, wanted, 1e-6, "calibration error");
-    s = (dt_scores){0};
+    assert_close(m[ECE], wanted, 1e-6, "calibration error");
     const float sure[2][2] = {{0, 100}, {100, 0}};
     const int32_t right[2] = {1, 0};
-    dt_scores_add(&s, sure[0], right, 2, 2);
-    assert_int_equal(s.bin_count[DT_CALIBRATION_BINS - 1], 2);
-    assert_close(dt_scores_finish(&s).calibration_error, 0, 1e-12, "calibration error when sure and right");
+    measured(sure[0], NULL, right, 2, 2, m);
+    assert_close(m[ECE], 0, 1e-12, "calibration error when sure and right");
 }
 
-static void nothing_measured_is_zero_and_not_a_division_by_zero(void **state)
+static void nothing_measured_is_not_a_number(void **state)
 {
     (void)state;
-    const dt_scores none = {0};
-    const dt_measures m = dt_scores_finish(&none);
-    assert_true(m.top1 == 0 && m.cross_entropy == 0 && m.calibration_error == 0);
+    double m[DT_MAX_METRICS];
+    measured(NULL, NULL, NULL, 0, 2, m);
+    assert_true(isnan(m[TOP1]) && isnan(m[CE]) && isnan(m[ECE]));
 }
 
-static void pairs_count_equal_answers_and_sum_kl(void **state)
+static void pairs_count_equal_answers_and_average_kl(void **state)
 {
     (void)state;
     const float a[2][3] = {{2, 1, 0}, {0, 3, 0}}, b[2][3] = {{1, 0, 0}, {1, 0, 0}};
-    dt_pair_scores s = {0};
-    dt_pair_scores_add(&s, a[0], b[0], 2, 3);
-    double wanted = 0;
+    const int32_t labels[2] = {0, 0};
+    double m[DT_MAX_PAIR_METRICS], wanted = 0;
     for (int i = 0; i < 2; i++) {
         double sa = 0, sb = 0;
         for (int c = 0; c < 3; c++) sa += exp((double)a[i][c]), sb += exp((double)b[i][c]);
-        for (int c = 0; c < 3; c++) wanted += exp((double)a[i][c]) / sa * ((double)a[i][c] - log(sa) - (double)b[i][c] + log(sb));
+        for (int c = 0; c < 3; c++) wanted += exp((double)a[i][c]) / sa * ((double)a[i][c] - log(sa) - (double)b[i][c] + log(sb)) / 2;
     }
-    assert_int_equal(s.images, 2);
-    assert_int_equal(s.agree, 1);
-    assert_close(s.kl_sum, wanted, 1e-9, "KL");
-    s = (dt_pair_scores){0};
-    dt_pair_scores_add(&s, a[0], a[0], 2, 3);
-    assert_true(s.kl_sum == 0 && s.agree == 2);
+    measured(a[0], b[0], labels, 2, 3, m);
+    assert_close(m[0], 50, 0, "agreement");
+    assert_close(m[1], wanted, 1e-9, "KL");
+    measured(a[0], a[0], labels, 2, 3, m);
+    assert_true(m[0] == 100 && m[1] == 0);
 }
 
 static void an_unknown_task_is_refused_with_the_known_ones(void **state)
@@ -342,8 +353,8 @@ int main(void)
         cmocka_unit_test(ties_count_for_the_lower_class),
         cmocka_unit_test(what_is_not_a_number_is_never_right),
         cmocka_unit_test(calibration_error_is_the_gap_between_confidence_and_accuracy),
-        cmocka_unit_test(nothing_measured_is_zero_and_not_a_division_by_zero),
-        cmocka_unit_test(pairs_count_equal_answers_and_sum_kl),
+        cmocka_unit_test(nothing_measured_is_not_a_number),
+        cmocka_unit_test(pairs_count_equal_answers_and_average_kl),
         cmocka_unit_test(an_unknown_task_is_refused_with_the_known_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,13 +214,13 @@ static void a_weights_file_says_what_it_needs_to_classify(void **state)
     enum { PICTURE = 3 * 32 * 32, BATCH = 4, CLASSES = 100 };
     dt_recipe *r;
     dt_session *s = session(&r);
-    dt_classifier *c = NULL;
+    dt_trained *c = NULL;
     duet_error err;
     float *pictures = dt_alloc(BATCH * PICTURE, sizeof *pictures), *whole = dt_alloc(BATCH * CLASSES, sizeof *whole),
           *part = dt_alloc(BATCH * CLASSES, sizeof *part);
     random_pictures(pictures, BATCH * PICTURE);
     save(s, 0, path, metadata, DT_COUNT(metadata) / 2);
-    if (dt_classifier_open(path, NULL, 0, s->recipe->device.name, 1, BATCH, &c, &err)) fail_msg("%s", err.message);
+    if (dt_trained_open(path, NULL, 0, s->recipe->device.name, 1, BATCH, &c, &err)) fail_msg("%s", err.message);
     assert_string_equal(c->model->name, "resnet8");
     assert_string_equal(c->data, "cifar100");
     assert_int_equal(c->classes, CLASSES);
@@ -228,14 +228,14 @@ static void a_weights_file_says_what_it_needs_to_classify(void **state)
     assert_true(c->normalised && c->mean[2] == 0.125f && c->std[1] == 2.0f);
 
     /* An incomplete batch gives the same rows as a complete one, and the session's own network agrees. */
-    if (dt_inference_run(&c->network, pictures, BATCH, whole, &err)) fail_msg("%s", err.message);
-    if (dt_inference_run(&c->network, pictures, 3, part, &err)) fail_msg("%s", err.message);
+    if (dt_inference_run(&c->network, pictures, NULL, BATCH, whole, &err)) fail_msg("%s", err.message);
+    if (dt_inference_run(&c->network, pictures, NULL, 3, part, &err)) fail_msg("%s", err.message);
     assert_memory_equal(whole, part, 3 * CLASSES * sizeof *part);
-    if (dt_session_prepare_evaluation(s, BATCH, &err)) fail_msg("%s", err.message);
-    if (dt_inference_run(&s->eval[0], pictures, BATCH, part, &err)) fail_msg("%s", err.message);
+    if (dt_session_prepare_evaluation(s, (dt_network_size){s->data.classes, s->data.height, s->data.width, BATCH}, &err)) fail_msg("%s", err.message);
+    if (dt_inference_run(&s->eval[0], pictures, NULL, BATCH, part, &err)) fail_msg("%s", err.message);
     assert_memory_equal(whole, part, BATCH * CLASSES * sizeof *part);
 
-    dt_classifier_close(c);
+    dt_trained_close(c);
     dt_free(pictures);
     dt_free(whole);
     dt_free(part);
@@ -248,18 +248,18 @@ static void a_weights_file_that_does_not_say_its_model_is_refused_unless_it_is_n
     const char *path = fixture_path(&files, "mute.safetensors");
     dt_recipe *r;
     dt_session *s = session(&r);
-    dt_classifier *c = NULL;
+    dt_trained *c = NULL;
     duet_error err;
     save(s, 0, path, NULL, 0);
-    assert_int_equal(dt_classifier_open(path, NULL, 0, s->recipe->device.name, 1, 2, &c, &err), DUET_FORMAT);
+    assert_int_equal(dt_trained_open(path, NULL, 0, s->recipe->device.name, 1, 2, &c, &err), DUET_FORMAT);
     assert_non_null(strstr(err.message, "--model"));
-    assert_int_equal(dt_classifier_open(path, "resnet14", 100, s->recipe->device.name, 1, 2, &c, &err), DUET_FORMAT);
+    assert_int_equal(dt_trained_open(path, "resnet14", 100, s->recipe->device.name, 1, 2, &c, &err), DUET_FORMAT);
     assert_non_null(strstr(err.message, "layer1.1.conv1.weight"));
     assert_null(c);
-    if (dt_classifier_open(path, "resnet8", 100, s->recipe->device.name, 1, 2, &c, &err)) fail_msg("%s", err.message);
+    if (dt_trained_open(path, "resnet8", 100, s->recipe->device.name, 1, 2, &c, &err)) fail_msg("%s", err.message);
     assert_false(c->normalised);
     assert_int_equal(c->epoch, -1);
-    dt_classifier_close(c);
+    dt_trained_close(c);
     end_session(s, r);
 }
 

@@ -1,0 +1,185 @@
+/* Semantic segmentation: one label for each pixel. A network gives coarse logits z [n, classes, h, w]; the mask y [n, 1, H, W] is
+ * compared with up(z), z brought to its size by bilinear interpolation with the network's own alignment of corners. A pixel whose
+ * label is no class (255) counts nowhere: v(p) = 0, else 1; N is the sum of v over the batch.
+ *
+ *     L = (1/N) sum_p v(p) -log softmax(up z)(p)[y(p)]   [+ aux_weight x the same of the auxiliary head]
+ *     D = T^2 / sum V  sum_q V(q) KL(softmax(sg t(q) / T) || softmax(z(q) / T))
+ *
+ * D compares networks at the places q of the coarse grid, V(q) the share of valid pixels in q's cell, or (kd_at: pixels) at the valid
+ * pixels. On fully labelled pictures the former is the pixel-wise loss of Yang, Zhou, An, Jiang, Xu, Zhang, CVPR 2022 (CIRKD).
+ *
+ * ADM in segmentation is inferred: the paper says that it helps there, and its text was not at hand. The weights of pixels are the
+ * similarity brought to the mask's size, so that `modulate` needs no second pass through a head. */
+#include "tasks/tasks.h"
+
+static const double smallest_count = 1e-12; /* of valid pixels: a batch without any has loss 0 */
+
+/* ---- which places count ---------------------------------------------------------------------------------------- */
+
+/* v: 1 where a pixel has a class, [n, 1, H, W]. */
+static dt_node valid_pixels(dt_graph *g, const dt_targets *t)
+{
+    return dt_in_range(g, t->labels, t->classes);
+}
+
+/* V: the share of valid pixels of each cell of a grid of h x w; at the mask's own size v itself. */
+static dt_node validity(dt_graph *g, const dt_targets *t, size_t h, size_t w)
+{
+    return dt_adaptive_avg_pool(g, valid_pixels(g, t), h, w);
+}
+
+/* sum v x / sum v over the batch; 0 where nothing is valid. */
+static dt_node valid_mean(dt_graph *g, dt_node x, dt_node valid)
+{
+    dt_node count = dt_max(g, dt_sum(g, valid, DT_AXES_ALL), dt_constant(g, smallest_count));
+    return dt_div(g, dt_sum(g, dt_mul(g, valid, x), DT_AXES_ALL), count);
+}
+
+static dt_shape mask_size(const dt_graph *g, const dt_targets *t)
+{
+    return dt_shape_of(g, t->labels);
+}
+
+static dt_node to_mask_size(dt_graph *g, const dt_built *own, dt_node map, const dt_targets *t)
+{
+    const dt_shape s = mask_size(g, t);
+    return dt_resize(g, map, s.h, s.w, own->align);
+}
+
+/* ---- the loss --------------------------------------------------------------------------------------------------- */
+
+/* x is 0 at every pixel that does not count, as dt_pixel_cross_entropy leaves it: its sum over N. */
+static dt_node over_valid(dt_graph *g, dt_node x, const dt_targets *t)
+{
+    dt_node count = dt_max(g, dt_sum(g, valid_pixels(g, t), DT_AXES_ALL), dt_constant(g, smallest_count));
+    return dt_div(g, dt_sum(g, x, DT_AXES_ALL), count);
+}
+
+static dt_node loss(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    dt_node main = over_valid(g, dt_pixel_cross_entropy(g, own->output, t->labels, own->align), t);
+    if (own->aux == DT_NONE || t->config->aux_weight == 0) return main;
+    dt_node aux = over_valid(g, dt_pixel_cross_entropy(g, own->aux, t->labels, own->align), t);
+    return dt_add(g, main, dt_scale(g, aux, t->config->aux_weight));
+}
+
+/* ---- base methods ------------------------------------------------------------------------------------------------ */
+
+static dt_node answer(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    return t->config->kd_at == DT_KD_PIXELS ? to_mask_size(g, own, own->output, t) : own->output;
+}
+
+static dt_node disagreement(dt_graph *g, dt_node target, const dt_built *own, const dt_targets *t, double temperature)
+{
+    dt_node z = answer(g, own, t);
+    const dt_shape s = dt_shape_of(g, z);
+    dt_node log_a = dt_log_softmax(g, dt_detach(g, dt_resize(g, target, s.h, s.w, own->align)), temperature);
+    dt_node log_b = dt_log_softmax(g, z, temperature);
+    dt_node kl = dt_sum(g, dt_mul(g, dt_exp(g, log_a), dt_sub(g, log_a, log_b)), DT_AXIS_C);
+    dt_node mean = t->config->kd_places == DT_KD_ALL ? dt_mean(g, kl, DT_AXES_ALL) : valid_mean(g, kl, validity(g, t, s.h, s.w));
+    return dt_scale(g, mean, temperature * temperature);
+}
+
+static dt_node probabilities(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    return dt_exp(g, dt_log_softmax(g, to_mask_size(g, own, own->output, t), 1));
+}
+
+/* |p - onehot|_1 = 2 (1 - p[y]), the mean over valid pixels; p[y] = exp(-CE). */
+static dt_node distance_to_truth(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    dt_node ce = dt_pixel_cross_entropy(g, own->output, t->labels, own->align);
+    dt_node apart = dt_affine(g, dt_exp(g, dt_scale(g, ce, -1)), -2, 2);
+    return valid_mean(g, apart, valid_pixels(g, t));
+}
+
+static dt_node distance(dt_graph *g, const dt_built *a, const dt_built *b, const dt_targets *t)
+{
+    dt_node apart = dt_sum(g, dt_abs(g, dt_sub(g, probabilities(g, a, t), probabilities(g, b, t))), DT_AXIS_C);
+    return valid_mean(g, apart, valid_pixels(g, t));
+}
+
+/* KDCL chooses by the labels of pixels, so that answers must be there, too. */
+static const char *no_units(const dt_task_config *c)
+{
+    return c->kd_at == DT_KD_PIXELS ? NULL : "chooses by the label of each pixel, and the networks are compared on their coarse grid: add `kd_at: pixels` to "
+                                             "`task:`, or `target: mean` to `method:`";
+}
+
+static dt_node unit_loss(dt_graph *g, dt_node z, const dt_targets *t)
+{
+    return dt_pixel_cross_entropy(g, z, t->labels, false); /* of the mask's size already */
+}
+
+/* z_c - z_y; z itself where the label is no class, which nobody counts. */
+static dt_node relative(dt_graph *g, dt_node z, const dt_targets *t)
+{
+    return dt_sub(g, z, dt_pick(g, z, t->labels));
+}
+
+static dt_node best_mixture(dt_graph *g, const dt_node *z, size_t n, const dt_targets *t)
+{
+    return dt_simplex_weights(g, t->labels, z, n);
+}
+
+/* ---- ADM --------------------------------------------------------------------------------------------------------- */
+
+/* W~ F(:, q) with the last 1x1 convolution's W, minus its mean over the classes. */
+static dt_node evidence(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    (void)t;
+    dt_node weight = dt_detach(g, own->head_weight);
+    dt_node centred = dt_sub(g, weight, dt_mean(g, weight, DT_AXIS_N));
+    return dt_matmul(g, own->features, centred, DT_NONE, false, true);
+}
+
+/* (n/N) sum_p v w l of each image: their mean over the batch is (1/N) sum v w l, N the whole batch's. */
+static dt_node weighted_loss(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits)
+{
+    dt_node pixels = dt_pixel_cross_entropy(g, own->output, t->labels, own->align);
+    dt_node count = dt_max(g, dt_sum(g, valid_pixels(g, t), DT_AXES_ALL), dt_constant(g, smallest_count));
+    dt_node image = dt_sum(g, dt_mul(g, weights, pixels), DT_AXES_HW);
+    *logits = DT_NONE;
+    return dt_scale(g, dt_div(g, image, count), (double)mask_size(g, t).n);
+}
+
+static const dt_option options[] = {
+    /* key          type              field                                 initial  min max   choices        help */
+    {"kd_at",      DT_OPTION_CHOICE, offsetof(dt_task_config, kd_at),      "grid",  0,  0,    "grid|pixels", "where networks are compared: at the places of their coarse maps, or at the mask's pixels"},
+    {"kd_places",  DT_OPTION_CHOICE, offsetof(dt_task_config, kd_places),  "valid", 0,  0,    "valid|all",   "which of them: weighted by the share of labelled pixels, or all alike"},
+    {"aux_weight", DT_OPTION_REAL,   offsetof(dt_task_config, aux_weight), "0.4",   0,  100,  NULL,          "weight of the auxiliary head's loss, for networks that have one"},
+    {0},
+};
+
+static const dt_task_default defaults[] = {
+    {"method.kd", "temperature", "1"},
+    {"method.kd", "weight", "1"},
+    {"method.kdcl", "target", "mean"},
+    {0},
+};
+
+const dt_task dt_task_segment = {
+    .name = "segment",
+    .help = "one label for each pixel: cross-entropy over labelled pixels, KL between softened predictions of places",
+    .needs = DT_NEEDS_PIXEL_LABELS,
+    .one_view = true,
+    .options = options,
+    .defaults = defaults,
+    .scoring = &dt_scoring_segment,
+    .pair_scoring = &dt_scoring_segment_pair,
+    .loss = loss,
+    .answer = answer,
+    .disagreement = disagreement,
+    .distance_to_truth = distance_to_truth,
+    .distance = distance,
+    .no_units = no_units,
+    .unit_loss = unit_loss,
+    .relative = relative,
+    .best_mixture = best_mixture,
+    .views = "class, channel, attention",
+    .evidence = evidence,
+    .to_places = to_mask_size,
+    .validity = validity,
+    .weighted_loss = weighted_loss,
+};

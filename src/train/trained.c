@@ -1,0 +1,135 @@
+/* A weights file made ready to be used: what it says of itself (model, classes, what pictures are to look like, how noise grows), believed
+ * and checked, then the network in inference mode. */
+#include "train_impl.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool three_floats(const char *text, float out[3])
+{
+    char *end = NULL;
+    for (int i = 0; i < 3; i++) {
+        if (!text) return false;
+        out[i] = strtof(text, &end);
+        if (end == text || !isfinite(out[i])) return false;
+        text = *end == ',' ? end + 1 : i < 2 ? NULL : end;
+    }
+    return *end == '\0';
+}
+
+static int64_t whole_number(const char *text, int64_t otherwise)
+{
+    if (!text || *text < '0' || *text > '9') return otherwise;
+    return (int64_t)strtoll(text, NULL, 10);
+}
+
+/* How pictures were normalised in training, where the file says it. */
+static void read_normalisation(dt_trained *c, const dt_saved *file)
+{
+    const char *name = dt_saved_metadata(file, "normalise");
+    c->normalise = DT_NORMALISE_DATA;
+    for (int i = 0; name && dt_normalise_names[i]; i++)
+        if (!strcmp(name, dt_normalise_names[i])) c->normalise = (dt_normalise)i;
+    c->normalised = three_floats(dt_saved_metadata(file, "mean"), c->mean) && three_floats(dt_saved_metadata(file, "std"), c->std) &&
+                    c->std[0] > 0 && c->std[1] > 0 && c->std[2] > 0;
+}
+
+/* How noise grows, for networks that denoise; what a file does not say is the task's default. */
+static void read_noise(dt_trained *c, const dt_saved *file)
+{
+    const char *noise = dt_saved_metadata(file, "noise");
+    c->config = (dt_task_config){.timesteps = whole_number(dt_saved_metadata(file, "timesteps"), 1000), .patch = 1};
+    if (c->config.timesteps < 2 || c->config.timesteps > 100000) c->config.timesteps = 1000;
+    c->config.noise_schedule = noise && !strcmp(noise, "linear") ? DT_NOISE_LINEAR : DT_NOISE_COSINE;
+}
+
+/* What the file says of itself, and what the caller says instead. */
+static duet_status read_card(dt_trained *c, const char *path, const char *model, size_t classes, duet_error *err)
+{
+    dt_saved *file = NULL;
+    DT_TRY(dt_saved_open(path, &file, err));
+    const char *said = dt_saved_metadata(file, "model");
+    const char *data = dt_saved_metadata(file, "data");
+    duet_status st = DUET_OK;
+    const int64_t said_classes = whole_number(dt_saved_metadata(file, "classes"), 0);
+    c->classes = classes ? classes : (size_t)said_classes;
+    c->epoch = whole_number(dt_saved_metadata(file, "epoch"), -1);
+    read_normalisation(c, file);
+    snprintf(c->data, sizeof c->data, "%s", data ? data : "");
+    if (!model && !said)
+        st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; name it, for example --model resnet20",
+                     path);
+    else if (c->classes < 2 || c->classes > 1000000)
+        st = dt_fail(err, DUET_FORMAT,
+                     "%s: does not say how many classes it knows; name the data set it was trained on", path);
+    else {
+        c->model = dt_model_find(model ? model : said, err);
+        if (!c->model) {
+            st = err ? err->status : DUET_ARG;
+            dt_context(err, "%s", path);
+        } else if (!(c->task = dt_task_find(dt_model_task(c->model), err)))
+            st = err ? err->status : DUET_ARG;
+        read_noise(c, file);
+    }
+    dt_saved_close(file);
+    return st;
+}
+
+static dt_network_size own_size(const dt_trained *c, size_t batch)
+{
+    return (dt_network_size){.classes = c->classes, .height = c->model->image, .width = c->model->image, .batch = batch};
+}
+
+dt_normalisation dt_trained_normalisation(const dt_trained *c, const dt_data_facts *data)
+{
+    dt_data_facts own = {.std = {1, 1, 1}};
+    if (data) own = *data;
+    if (c->normalised) {
+        memcpy(own.mean, c->mean, sizeof own.mean);
+        memcpy(own.std, c->std, sizeof own.std);
+    }
+    return dt_normalisation_of(c->normalise, &own);
+}
+
+dt_noising dt_trained_noising(const dt_trained *c)
+{
+    return (dt_noising){.T = (int)c->config.timesteps, .signal = c->signal, .noise = c->noise, .fixed = true};
+}
+
+duet_status dt_trained_open(const char *path, const char *model, size_t classes, const char *device, int threads,
+                               size_t batch, dt_trained **out, duet_error *err)
+{
+    const dt_device_api *api = dt_device_find(device, err);
+    if (!api) return err ? err->status : DUET_ARG;
+    dt_trained *c = dt_alloc(1, sizeof *c);
+    if (!c) return dt_fail(err, DUET_MEMORY, "%s: no memory", path);
+
+    const dt_device_options options = {.threads = threads, .precision = DT_F32};
+    duet_status st = read_card(c, path, model, classes, err);
+    if (!st) st = api->open(&options, &c->device, err);
+    if (!st) st = dt_inference_describe(0, c->model->name, c->model, own_size(c, batch), &c->network, err);
+    if (!st)
+        st = dt_state_create(c->device, c->network.graph, (const char *const[]){c->model->name}, 1, &c->state, err);
+    if (!st) st = dt_weights_load(c->state, 0, path, err);
+    if (!st && c->task->needs & DT_NEEDS_NOISE) {
+        c->signal = dt_alloc((size_t)c->config.timesteps, sizeof *c->signal);
+        c->noise = dt_alloc((size_t)c->config.timesteps, sizeof *c->noise);
+        st = c->signal && c->noise ? dt_noise_tables(&c->config, c->signal, c->noise, err) : dt_fail(err, DUET_MEMORY, "%s: no memory", path);
+    }
+    if (!st) st = dt_inference_compile(&c->network, c->state, err);
+    if (st) dt_trained_close(c);
+    else *out = c;
+    return st;
+}
+
+void dt_trained_close(dt_trained *c)
+{
+    if (!c) return;
+    dt_inference_release(&c->network);
+    dt_state_destroy(c->state);
+    dt_free(c->signal);
+    dt_free(c->noise);
+    if (c->device) c->device->api->close(c->device);
+    dt_free(c);
+}
