@@ -105,7 +105,7 @@ bool dt_op_in_place(dt_kind kind, int input)
     case DT_OP_BN_GRAD_INPUT: return input <= 1 || input == 5 || input == 6; /* dy, x, y, addend */
     case DT_OP_BN_GRAD_FROZEN: return input == 0;                            /* dy */
     case DT_OP_GROUP_NORM: return input == 0;      /* x: an image's statistics are known before it is written */
-    case DT_OP_GROUP_NORM_GRAD: return input <= 1; /* dy, x: the same */
+    case DT_OP_GROUP_NORM_GRAD: return input == 0; /* dy: read for good once x is met the second time */
     case DT_OP_LOG_SOFTMAX: return input == 0; /* each row's maximum and sum are known before it is written */
     case DT_OP_LOG_SOFTMAX_GRAD: return input <= 1;
     default: return false;

@@ -18,7 +18,8 @@ static const op_size tokens[] = {AT(1, 3, 1, 1), AT(3, 16, 4, 4), AT(2, 17, 3, 5
 #define NORMS(SILU, EMIT)                                                                                              \
     NORM(1, 3, 8, 8, 1, SILU, EMIT), NORM(3, 16, 8, 8, 4, SILU, EMIT), NORM(3, 17, 7, 8, 17, SILU, EMIT),              \
         NORM(2, 64, 7, 7, 32, SILU, EMIT), NORM(5, 100, 2, 1, 4, SILU, EMIT), NORM(4, 12, 1, 1, 2, SILU, EMIT)
-static const op_size norms[] = {NORMS(false, true), NORMS(true, true), NORMS(false, false), NORMS(true, false)};
+static const op_size norms[] = {NORMS(false, true), NORMS(true, true), NORMS(false, false), NORMS(true, false),
+                               NORM(2, 8, 64, 40, 4, false, true), NORM(2, 8, 64, 40, 4, true, true)};
 #define NORMED .sizes = norms, .n_sizes = DT_COUNT(norms), .a_of_size = true
 
 /* ---- shape rules --------------------------------------------------------------------------------------------- */

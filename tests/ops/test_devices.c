@@ -200,7 +200,7 @@ static void list_covers_every_operation(void **state)
 static void not_a_number_passes_through(void **state)
 {
     (void)state;
-    const dt_kind kinds[] = {DT_OP_RELU, DT_OP_CLAMP, DT_OP_BN_APPLY};
+    const dt_kind kinds[] = {DT_OP_RELU, DT_OP_CLAMP, DT_OP_SILU, DT_OP_BN_APPLY};
     for (size_t d = 0; d < n_devices; d++)
         for (size_t j = 0; j < DT_COUNT(kinds); j++)
             for (size_t at = 0; at < 17; at++) {

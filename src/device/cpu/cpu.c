@@ -13,6 +13,7 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_CONV_GRAD_INPUT] = dt_cpu_convolution,
     [DT_OP_CONV_GRAD_WEIGHT] = dt_cpu_convolution,
     [DT_OP_MATMUL] = dt_cpu_matmul,
+    [DT_OP_BATCH_MATMUL] = dt_cpu_batch_matmul,
 
     [DT_OP_MAX_POOL] = dt_cpu_pool,
     [DT_OP_MAX_POOL_GRAD] = dt_cpu_pool,
@@ -22,6 +23,14 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_ADAPTIVE_AVG_POOL_GRAD] = dt_cpu_pool,
     [DT_OP_UPSAMPLE] = dt_cpu_pool,
     [DT_OP_UPSAMPLE_GRAD] = dt_cpu_pool,
+    [DT_OP_RESIZE] = dt_cpu_resize,
+    [DT_OP_RESIZE_GRAD] = dt_cpu_resize,
+    [DT_OP_PATCHES] = dt_cpu_copy,
+    [DT_OP_PATCHES_GRAD] = dt_cpu_copy,
+
+    [DT_OP_CONCAT] = dt_cpu_copy,
+    [DT_OP_SLICE] = dt_cpu_copy,
+    [DT_OP_SLICE_GRAD] = dt_cpu_copy,
     [DT_OP_ROW] = dt_cpu_fill,
     [DT_OP_CONSTANT] = dt_cpu_fill,
 
@@ -33,6 +42,9 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_BN_GRAD_INPUT] = dt_cpu_batch_norm,
     [DT_OP_BN_GRAD_FROZEN] = dt_cpu_batch_norm,
 
+    [DT_OP_GROUP_NORM] = dt_cpu_group_norm,
+    [DT_OP_GROUP_NORM_GRAD] = dt_cpu_group_norm,
+
     [DT_OP_RELU] = dt_cpu_unary,
     [DT_OP_AFFINE] = dt_cpu_unary,
     [DT_OP_EXP] = dt_cpu_unary,
@@ -41,6 +53,8 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_SIGN] = dt_cpu_unary,
     [DT_OP_SQRT] = dt_cpu_unary,
     [DT_OP_CLAMP] = dt_cpu_unary,
+    [DT_OP_SILU] = dt_cpu_unary,
+    [DT_OP_DROPOUT] = dt_cpu_copy,
 
     [DT_OP_ADD] = dt_cpu_binary,
     [DT_OP_SUB] = dt_cpu_binary,
@@ -51,6 +65,7 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_LESS] = dt_cpu_binary,
     [DT_OP_RELU_GRAD] = dt_cpu_binary,
     [DT_OP_CLAMP_GRAD] = dt_cpu_binary,
+    [DT_OP_SILU_GRAD] = dt_cpu_binary,
     [DT_OP_SELECT] = dt_cpu_binary,
 
     [DT_OP_SUM] = dt_cpu_reduce,
@@ -62,6 +77,10 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_LOG_SOFTMAX_GRAD] = dt_cpu_classify,
     [DT_OP_PICK] = dt_cpu_classify,
     [DT_OP_PICK_GRAD] = dt_cpu_classify,
+    [DT_OP_IN_RANGE] = dt_cpu_copy,
+    [DT_OP_TIME_EMBED] = dt_cpu_copy,
+    [DT_OP_PIXEL_CE] = dt_cpu_pixel_ce,
+    [DT_OP_PIXEL_CE_GRAD] = dt_cpu_pixel_ce,
     [DT_OP_COSINE] = dt_cpu_classify,
     [DT_OP_COSINE_GRAD] = dt_cpu_classify,
 

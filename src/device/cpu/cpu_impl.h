@@ -2,7 +2,7 @@
  *
  *     cpu.c           the device table; which file answers for which operation; threads
  *     batch_norm.c, elementwise.c, reduce.c, classify.c, pool.c, matmul.c, optimise.c,
- *     convolution.c, winograd.c, direct.c, dilated.c
+ *     convolution.c, winograd.c, direct.c, dilated.c, group_norm.c, resize.c, pixel_ce.c, copies.c
  *                     shapes, scratch, the division of work: once, for every instruction set
  *     loops.h, .inc   the arithmetic: serial loops over floats, compiled once per instruction set
  *     onednn.c        convolutions through oneDNN: those with groups, and strided ones with dilation
@@ -65,11 +65,24 @@ static inline const void *dt_cpu_optional(const dt_op *op, void *const *in, int 
     return i < op->n_in ? in[i] : NULL;
 }
 
+/* One dimension of a bilinear resizing from `in` to `out` places, worked out once (resize.c). */
+typedef struct dt_cpu_axis {
+    size_t in, out;
+    dt_between *at;  /* [out] */
+    uint32_t *begin; /* [in + 1]: output places begin[i]..begin[i + 1]-1 have i as their first */
+} dt_cpu_axis;
+static inline size_t dt_cpu_axis_bytes(size_t in, size_t out)
+{
+    return dt_cpu_round_up(out * sizeof(dt_between) + (in + 1) * sizeof(uint32_t), DT_ALIGN);
+}
+/* room: dt_cpu_axis_bytes, which the axis keeps. */
+void dt_cpu_axis_make(dt_cpu_axis *a, void *room, size_t in, size_t out, bool align);
+
 /* Makes a kernel for one kind of operation; leaves out->run NULL (and returns DUET_OK) where it has none for these
  * shapes. */
 typedef duet_status dt_cpu_maker(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err);
 dt_cpu_maker dt_cpu_batch_norm, dt_cpu_unary, dt_cpu_binary, dt_cpu_fill, dt_cpu_reduce, dt_cpu_classify, dt_cpu_pool,
     dt_cpu_matmul, dt_cpu_update, dt_cpu_convolution, dt_cpu_winograd, dt_cpu_direct, dt_cpu_dilated,
-    dt_cpu_onednn_convolution;
+    dt_cpu_onednn_convolution, dt_cpu_group_norm, dt_cpu_resize, dt_cpu_pixel_ce, dt_cpu_copy, dt_cpu_batch_matmul;
 
 #endif

@@ -101,7 +101,7 @@ duet_status dt_cpu_unary(const dt_cpu_device *d, const dt_op *op, dt_kernel *out
     static const dt_unary which[DT_OP_COUNT] = {
         [DT_OP_RELU] = DT_UNARY_RELU, [DT_OP_AFFINE] = DT_UNARY_AFFINE, [DT_OP_EXP] = DT_UNARY_EXP,
         [DT_OP_LOG] = DT_UNARY_LOG,   [DT_OP_ABS] = DT_UNARY_ABS,       [DT_OP_SIGN] = DT_UNARY_SIGN,
-        [DT_OP_SQRT] = DT_UNARY_SQRT, [DT_OP_CLAMP] = DT_UNARY_CLAMP,
+        [DT_OP_SQRT] = DT_UNARY_SQRT, [DT_OP_CLAMP] = DT_UNARY_CLAMP,   [DT_OP_SILU] = DT_UNARY_SILU,
     };
     unary_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(op->out[0]), err);
     if (!s) return DUET_MEMORY;
@@ -204,6 +204,7 @@ duet_status dt_cpu_binary(const dt_cpu_device *d, const dt_op *op, dt_kernel *ou
         [DT_OP_LESS] = DT_BINARY_LESS,
         [DT_OP_RELU_GRAD] = DT_BINARY_RELU_GRAD,
         [DT_OP_CLAMP_GRAD] = DT_BINARY_CLAMP_GRAD,
+        [DT_OP_SILU_GRAD] = DT_BINARY_SILU_GRAD,
         [DT_OP_BROADCAST] = DT_BINARY_MUL,
     };
     binary_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(op->out[0]), err);

@@ -25,6 +25,7 @@ typedef enum dt_unary {
     DT_UNARY_SIGN,
     DT_UNARY_SQRT,
     DT_UNARY_CLAMP,
+    DT_UNARY_SILU,
     DT_UNARY_COUNT
 } dt_unary;
 
@@ -38,6 +39,7 @@ typedef enum dt_binary {
     DT_BINARY_LESS,
     DT_BINARY_RELU_GRAD,
     DT_BINARY_CLAMP_GRAD,
+    DT_BINARY_SILU_GRAD,
     DT_BINARY_COUNT
 } dt_binary;
 
@@ -69,6 +71,19 @@ typedef struct dt_product {
     size_t groups, rows, columns, segments, inner;
     size_t c_group, c_row, a_group, a_row, a_segment;
 } dt_product;
+
+/* Where a place of a resized row or column lies among the places it is made of: 1 - f of the first, f of the second. */
+typedef struct dt_between {
+    uint32_t first, second;
+    float f;
+} dt_between;
+
+/* What dropout needs: the key and the counter of its stream (base/random.c) but for the block's number, the least random
+ * bits of an element that stays, and 1/(1-p). */
+typedef struct dt_dropout_numbers {
+    uint32_t key[2], word0, word1, word3, bound;
+    float scale;
+} dt_dropout_numbers;
 
 typedef struct dt_loops {
     dt_isa isa;
@@ -113,6 +128,29 @@ typedef struct dt_loops {
     void (*log_softmax_grad)(float *dx, const float *dy, const float *y, size_t rows, size_t c, float scale);
     void (*cosine)(float *y, const float *u, const float *v, size_t rows, size_t c, float eps);
     void (*cosine_grad)(float *du, const float *dy, const float *u, const float *v, size_t rows, size_t c, float eps);
+
+    /* ---- dense tasks (loops_dense.inc) -------------------------------------------------------------------------- */
+
+    /* y = silu(x * scale + shift). In place: x. */
+    void (*norm_apply_silu)(float *y, const float *x, const float *scale, const float *shift, size_t n, size_t period);
+    /* g = dy * silu'(x * scale + shift) -> emit; sum[j] += g, products[j] += g * (x - mean). In place: emit over dy. */
+    void (*norm_grad_sums_silu)(const float *dy, float *emit, const float *x, const float *scale, const float *shift,
+                                const float *mean, size_t n, size_t period, float *sum, float *products);
+    /* n places of c floats between two rows of which the second counts f; columns[n]. */
+    void (*resize_row)(float *y, const float *top, const float *bottom, float f, const dt_between *columns, size_t n,
+                       size_t c);
+    /* Its transpose for one of the two rows, whose share is weight: dx += .. */
+    void (*resize_row_back)(float *dx, const float *dy, float weight, const dt_between *columns, size_t n, size_t c);
+    /* w places of c logits between two rows; each becomes `padded` floats (a multiple of 16), the rest very negative. */
+    void (*pixel_row)(float *v, const float *top, const float *bottom, float f, size_t w, size_t c, size_t padded);
+    /* n pixels of a row that pixel_row made; 0 where the label is not in 0..c-1. room: 2 * padded floats. */
+    void (*pixel_ce)(float *y, const float *v, const int32_t *labels, const dt_between *columns, size_t n, size_t c,
+                     size_t padded, float *room);
+    /* dv += .., the gradient for that row. */
+    void (*pixel_ce_grad)(float *dv, const float *dy, const float *v, const int32_t *labels, const dt_between *columns,
+                          size_t n, size_t c, size_t padded, float *room);
+    /* Elements begin.. of the tensor, begin a multiple of 4; y and x point at the first of them. In place. */
+    void (*dropout)(float *y, const float *x, size_t begin, size_t n, const dt_dropout_numbers *p);
 
     /* ---- direct convolution and matrix products (loops_product.inc, gemm.inc) ------------------------------------- */
 

@@ -1,9 +1,11 @@
-/* Matrix products: y = op(a) op(b) [+ bias]. Tensors are matrices of places x channels.
+/* Matrix products: y = op(a) op(b) [+ bias]. Tensors are matrices of places x channels, all together or, for
+ * BATCH_MATMUL, each image for itself.
  *
  * b is copied into the form that products read (loops.h), with zeros up to whole vectors. Every part takes a share of
- * the rows of y and works through it in blocks, whose results are then moved to y together with the bias.
+ * the rows of y and works through it in blocks, whose results are then moved to y together with the bias. Of a product
+ * for each image, a part takes whole images, b's copy included.
  *
- * Scratch: [b: panels, or rows of whole vectors where a is transposed] [each part: a block of results]. */
+ * Scratch, of each part for BATCH_MATMUL: [b: panels, or rows of whole vectors where a is transposed] [each part: a block of results]. */
 #include "device/cpu/cpu_impl.h"
 
 #include <string.h>
@@ -21,6 +23,12 @@ typedef struct matmul_task {
     const float *a, *b, *bias;
     float *y, *scratch;
 } matmul_task;
+
+/* b's copy and `parts` blocks of results. */
+static size_t scratch_floats(const matmul_state *s, int parts)
+{
+    return s->inner * s->padded + (size_t)parts * BLOCK_ROWS * s->padded;
+}
 
 /* Row k of op(b) into its place in every panel. */
 static void pack_row(const matmul_task *t, size_t k)
@@ -86,19 +94,61 @@ static int run_matmul(void *state, void *const *in, void *const *out, void *scra
     return 0;
 }
 
-duet_status dt_cpu_matmul(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
+/* ---- a product for each image ----------------------------------------------------------------------------------- */
+
+static void batch_part(void *task, int part, int parts)
+{
+    const matmul_task *t = task;
+    const matmul_state *s = t->s;
+    const dt_cpu_share images = dt_cpu_share_of(s->common.op.in[0].n, 1, part, parts);
+    const size_t a_floats = s->rows * s->inner, b_floats = s->inner * s->columns, y_floats = s->rows * s->columns;
+    matmul_task one = {.s = s, .scratch = t->scratch + (size_t)part * scratch_floats(s, 1)};
+    for (size_t n = images.begin; n < images.end; n++) {
+        one.a = t->a + n * a_floats, one.b = t->b + n * b_floats, one.y = t->y + n * y_floats;
+        pack_part(&one, 0, 1);
+        multiply_part(&one, 0, 1);
+    }
+}
+
+static int run_batch_matmul(void *state, void *const *in, void *const *out, void *scratch)
+{
+    const matmul_state *s = state;
+    matmul_task t = {s, in[0], in[1], NULL, out[0], scratch};
+    dt_cpu_divide(s->common.parts, batch_part, &t);
+    return 0;
+}
+
+/* ---- making kernels ---------------------------------------------------------------------------------------------- */
+
+/* places: rows of the two tensors as matrices. */
+static matmul_state *make_state(const dt_cpu_device *d, const dt_op *op, size_t places_a, size_t places_b, duet_error *err)
 {
     const bool ta = op->a.matmul.transpose_a, tb = op->a.matmul.transpose_b;
     const size_t lanes = d->loops->lanes;
     matmul_state *s = dt_cpu_state_new(d, op, sizeof *s, (size_t)(dt_op_macs(op) / 8), err);
-    if (!s) return DUET_MEMORY;
+    if (!s) return NULL;
     s->a_columns = op->in[0].c;
     s->b_columns = op->in[1].c;
-    s->rows = ta ? s->a_columns : dt_cpu_places(op->in[0]);
-    s->inner = ta ? dt_cpu_places(op->in[0]) : s->a_columns;
-    s->columns = tb ? dt_cpu_places(op->in[1]) : s->b_columns;
+    s->rows = ta ? s->a_columns : places_a;
+    s->inner = ta ? places_a : s->a_columns;
+    s->columns = tb ? places_b : s->b_columns;
     s->padded = dt_cpu_round_up(s->columns, lanes);
     s->panel = ta ? s->padded : s->padded % (2 * lanes) ? lanes : 2 * lanes;
-    const size_t floats = s->inner * s->padded + (size_t)s->common.parts * BLOCK_ROWS * s->padded;
-    return dt_cpu_finish(&s->common, run_matmul, floats * sizeof(float), out);
+    return s;
+}
+
+duet_status dt_cpu_matmul(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
+{
+    matmul_state *s = make_state(d, op, dt_cpu_places(op->in[0]), dt_cpu_places(op->in[1]), err);
+    if (!s) return DUET_MEMORY;
+    return dt_cpu_finish(&s->common, run_matmul, scratch_floats(s, s->common.parts) * sizeof(float), out);
+}
+
+duet_status dt_cpu_batch_matmul(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
+{
+    const size_t images = op->in[0].n;
+    matmul_state *s = make_state(d, op, op->in[0].h * op->in[0].w, op->in[1].h * op->in[1].w, err);
+    if (!s) return DUET_MEMORY;
+    if ((size_t)s->common.parts > images) s->common.parts = (int)images;
+    return dt_cpu_finish(&s->common, run_batch_matmul, (size_t)s->common.parts * scratch_floats(s, 1) * sizeof(float), out);
 }
