@@ -21,10 +21,11 @@ duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error 
 {
     const dt_model *m = dt_model_at(i);
     if (!m) return dt_fail(err, DUET_ARG, "there is no model number %zu; there are %zu, counted from 0", i, duet_model_count());
-    if (classes < 1 || classes > INT32_MAX) return dt_fail(err, DUET_ARG, "%s: %zu classes; at least 1 is needed", m->name, classes);
+    if (classes > INT32_MAX) return dt_fail(err, DUET_ARG, "%s: %zu classes are too many", m->name, classes);
     dt_model_facts facts;
     DT_TRY(dt_model_measure(m, classes, &facts, err));
-    *out = (duet_model){.name = m->name, .family = m->family, .help = m->help, .image = m->image, .parameters = facts.parameters,
+    *out = (duet_model){.name = m->name, .family = m->family, .help = m->help, .task = dt_model_task(m), .image = m->image,
+                        .image_width = dt_model_width(m), .classes = m->classes && classes ? classes : m->classes, .parameters = facts.parameters,
                         .buffers = facts.buffers, .macs = facts.macs, .n_taps = (size_t)facts.built.n_taps};
     for (size_t t = 0; t < out->n_taps; t++) {
         const dt_shape s = facts.tap_shape[t];
