@@ -208,6 +208,8 @@ static duet_status start(dt_run *run, duet_error *err)
 {
     DT_TRY(dt_folder_create(&run->folder, run->options->out, run->recipe, err));
     DT_TRY(dt_environment_write(&run->folder, run->session, err));
+    for (int i = 0; i < run->recipe->n_networks; i++)
+        if (run->session->left_out[i].bytes) dt_say(&run->options->observer.log, "%s", run->session->left_out[i].bytes);
     dt_event_start(&run->folder.line, run->session, &run->facts, run->steps_per_epoch, run->held, run->n_held);
     DT_TRY(dt_folder_log(&run->folder, err));
     dt_metrics_header(&run->folder.line, run->session, run->n_held > 0);

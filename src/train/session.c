@@ -228,7 +228,9 @@ static duet_status first_weights(dt_session *s, duet_error *err)
         update->nesterov = r->train.nesterov;
         /* Also with a file: momentum and whatever the file lacks start from a known state. */
         DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
-        if (file) DT_TRY(dt_weights_load(s->state, i, file, err));
+        if (!file) continue;
+        if (r->networks[i].init_strict) DT_TRY(dt_weights_load(s->state, i, file, err));
+        else DT_TRY(dt_weights_load_part(s->state, i, file, &s->left_out[i], err));
     }
     return DUET_OK;
 }
@@ -267,7 +269,10 @@ duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, d
 void dt_session_destroy(dt_session *s)
 {
     if (!s) return;
-    for (int i = 0; i < DT_MAX_NETWORKS; i++) dt_inference_release(&s->eval[i]);
+    for (int i = 0; i < DT_MAX_NETWORKS; i++) {
+        dt_inference_release(&s->eval[i]);
+        dt_text_release(&s->left_out[i]);
+    }
     dt_program_destroy(s->step);
     dt_state_destroy(s->state);
     dt_graph_destroy(s->graph);
