@@ -57,8 +57,9 @@ static int print_one(const char *name, const char *given)
     if (duet_data_open(name, cli_data_path(name, given), &log, &data, &err)) return cli_fail(&err);
     duet_data_describe(data, &info);
     printf("%s%s%s\n", cli_on(stdout, CLI_BOLD), info.name, cli_off(stdout));
-    printf("  %s training and %s test pictures of %zux%zu pixels, %zu classes%s\n", cli_thousands(info.train_images, train),
-           cli_thousands(info.test_images, test), info.height, info.width, info.classes, info.masks ? ", with foreground masks" : "");
+    printf("  %s training and %s test pictures of %s%zux%zu pixels, %zu classes%s%s\n", cli_thousands(info.train_images, train),
+           cli_thousands(info.test_images, test), info.mixed_sizes ? "up to " : "", info.height, info.width, info.classes,
+           info.pixel_labels ? " of pixels" : "", info.masks ? ", with foreground masks" : "");
     printf("  normalisation: mean %.4f %.4f %.4f, std %.4f %.4f %.4f\n", (double)info.mean[0], (double)info.mean[1], (double)info.mean[2],
            (double)info.std[0], (double)info.std[1], (double)info.std[2]);
     print_classes(&info);

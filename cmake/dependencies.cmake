@@ -40,6 +40,8 @@ duet_find_module(libfyaml 0.7.12 "recipes" libfyaml-dev)
 duet_find_module(jansson 2.12 "JSON" libjansson-dev)
 duet_find_module(libarchive 3.4 "data straight from .tar.gz" libarchive-dev)
 duet_find_module(libcrypto 1.1.1 "SHA-256 of data files" libssl-dev)
+duet_find_module(libpng 1.6 "pictures and masks" libpng-dev)
+duet_find_module(libjpeg 2.0 "photographs" libjpeg62-turbo-dev)
 string(STRIP "${duet_pc_libs}" duet_pc_libs)
 
 # ---- oneDNN: header and library (its own CMake package needs OpenCL's on some distributions) -----------------------

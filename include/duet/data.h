@@ -23,11 +23,16 @@ typedef enum duet_split { DUET_SPLIT_TRAIN, DUET_SPLIT_TEST } duet_split;
 typedef struct duet_data_info {
     const char *name;                /* letters, digits, _ and -; it goes into weights files */
     size_t train_images, test_images, classes;
-    size_t height, width;            /* pixels */
+    size_t height, width;            /* pixels; of the highest and of the widest picture where they differ */
     int masks;                       /* 1: records carry a foreground mask */
     float mean[3], std[3];           /* of pixels / 255, for each channel: what networks see is (pixel / 255 - mean) / std */
     const char *const *class_names;  /* [classes], or NULL */
+    int pixel_labels;                /* 1: every pixel has a class, not the picture as a whole */
+    int mixed_sizes;                 /* 1: pictures differ in size; duet_data_size tells */
+    const uint8_t (*colours)[3];     /* [classes] red, green, blue: how pixels of a class are shown; or NULL */
 } duet_data_info;
+
+enum { DUET_IGNORED = 255 }; /* the class of a pixel that has none; classes of pixels are 0 .. 254 */
 
 /* ---- built-in data sets ------------------------------------------------------------------------------------- */
 
@@ -53,13 +58,26 @@ DUET_API void duet_data_close(duet_data *data); /* NULL is fine; nothing may use
 /* Texts are valid as long as data. */
 DUET_API void duet_data_describe(const duet_data *data, duet_data_info *out);
 
-/* One record: pixels [height, width, 3], *label, and mask [height, width] of 0 and 1. Any of the three may be NULL; mask is
- * left alone where there are none.
+/* The size of one record: where sizes are mixed, not all are as large as duet_data_info says.
  *
  * Errors:  DUET_ARG when there is no such record.
  * Threads: any number at once. */
+DUET_API duet_status duet_data_size(const duet_data *data, duet_split split, size_t index, size_t *height, size_t *width,
+                                    duet_error *err);
+
+/* One record: pixels [height, width, 3], *label, and mask [height, width] of 0 and 1. Any of the three may be NULL; mask is
+ * left alone where there are none, and *label is 0 where pixels have classes.
+ *
+ * Errors:  DUET_ARG when there is no such record; DUET_IO, DUET_DATA, DUET_MEMORY when its file cannot be read.
+ * Threads: any number at once. */
 DUET_API duet_status duet_data_read(const duet_data *data, duet_split split, size_t index, uint8_t *pixels, int32_t *label,
                                     uint8_t *mask, duet_error *err);
+
+/* The class of every pixel of one record, [height, width]: 0 .. classes-1, or DUET_IGNORED.
+ *
+ * Errors:  as duet_data_read; DUET_ARG also where pixels have no classes. */
+DUET_API duet_status duet_data_read_pixel_labels(const duet_data *data, duet_split split, size_t index, uint8_t *labels,
+                                                 duet_error *err);
 
 /* ---- your own ----------------------------------------------------------------------------------------------- */
 
@@ -68,11 +86,14 @@ typedef struct duet_data_source {
     duet_data_info info; /* texts are copied */
     /* Fills pixels and *label (0 .. classes-1), and mask where info.masks and mask is not NULL. index counts from 0 within the
      * split. Must give the same record for the same index every time, and may be called from several threads at once.
-     * A label out of range is a mistake of the program: duet says so and aborts. */
+     * A label out of range is a mistake of the program: duet says so and aborts. Not used where info.pixel_labels. */
     void (*read)(void *user, duet_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask);
     void (*close)(void *user); /* called once by duet_data_close; may be NULL */
     void *user;
-} duet_data_source;
+    /* Where info.pixel_labels: the same, with the class of every pixel (unless pixel_labels is NULL) in place of the
+     * picture's. */
+    void (*read_pixels)(void *user, duet_split split, size_t index, uint8_t *pixels, uint8_t *pixel_labels, uint8_t *mask);
+} duet_data_source; /* all its pictures have the size that info says */
 
 /* Owns:    *out is the caller's, until duet_data_close. On error close is not called.
  * Errors:  DUET_ARG when a count, a size, a deviation or the name cannot be; DUET_MEMORY. */

@@ -35,26 +35,62 @@ void duet_data_describe(const duet_data *data, duet_data_info *out)
 {
     const dt_data_facts *f = &data->source->facts;
     *out = (duet_data_info){.name = f->name, .train_images = f->train_images, .test_images = f->test_images, .classes = f->classes,
-                            .height = f->height, .width = f->width, .masks = f->masks, .class_names = f->class_names};
+                            .height = f->height, .width = f->width, .masks = f->masks, .class_names = f->class_names,
+                            .pixel_labels = f->labels == DT_LABELS_PIXELS, .mixed_sizes = f->mixed_sizes, .colours = f->colours};
     memcpy(out->mean, f->mean, sizeof out->mean);
     memcpy(out->std, f->std, sizeof out->std);
+}
+
+static duet_status check_index(const duet_data *data, duet_split split, size_t index, duet_error *err)
+{
+    const dt_data_facts *f = &data->source->facts;
+    const size_t images = split == DUET_SPLIT_TRAIN ? f->train_images : f->test_images;
+    if (index < images) return DUET_OK;
+    return dt_fail(err, DUET_ARG, "%s: there is no %s picture %zu; there are %zu, counted from 0", f->name,
+                   split == DUET_SPLIT_TRAIN ? "training" : "test", index, images);
+}
+
+static dt_split inner_split(duet_split split)
+{
+    return split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST;
+}
+
+duet_status duet_data_size(const duet_data *data, duet_split split, size_t index, size_t *height, size_t *width, duet_error *err)
+{
+    DT_TRY(check_index(data, split, index, err));
+    dt_source_size(data->source, inner_split(split), index, height, width);
+    return DUET_OK;
+}
+
+/* Reads into what of `record` is not NULL, and *label; pixels are always read, wanted or not. */
+static duet_status read_into(const duet_data *data, duet_split split, size_t index, dt_record record, int32_t *label, duet_error *err)
+{
+    size_t height, width, places;
+    DT_TRY(duet_data_size(data, split, index, &height, &width, err));
+    uint8_t *unwanted = NULL;
+    if (!record.pixels) {
+        unwanted = dt_size_mul(height, width, &places) ? dt_alloc(places, 3) : NULL;
+        if (!unwanted) return dt_fail(err, DUET_MEMORY, "not enough memory for a picture");
+        record.pixels = unwanted;
+    }
+    duet_status st = data->source->read(data->source, inner_split(split), index, &record, err);
+    if (!st && label) *label = record.label;
+    dt_free(unwanted);
+    return st;
 }
 
 duet_status duet_data_read(const duet_data *data, duet_split split, size_t index, uint8_t *pixels, int32_t *label, uint8_t *mask,
                            duet_error *err)
 {
+    const dt_record record = {.pixels = pixels, .mask = data->source->facts.masks ? mask : NULL};
+    return read_into(data, split, index, record, label, err);
+}
+
+duet_status duet_data_read_pixel_labels(const duet_data *data, duet_split split, size_t index, uint8_t *labels, duet_error *err)
+{
     const dt_data_facts *f = &data->source->facts;
-    const size_t images = split == DUET_SPLIT_TRAIN ? f->train_images : f->test_images;
-    if (index >= images)
-        return dt_fail(err, DUET_ARG, "%s: there is no %s picture %zu; there are %zu, counted from 0", f->name,
-                       split == DUET_SPLIT_TRAIN ? "training" : "test", index, images);
-    uint8_t *unwanted = pixels ? NULL : dt_alloc(f->height * f->width, 3);
-    if (!pixels && !unwanted) return dt_fail(err, DUET_MEMORY, "not enough memory for a picture");
-    dt_record record = {.pixels = pixels ? pixels : unwanted, .mask = f->masks ? mask : NULL};
-    duet_status st = data->source->read(data->source, split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, index, &record, err);
-    if (!st && label) *label = record.label;
-    dt_free(unwanted);
-    return st;
+    if (f->labels != DT_LABELS_PIXELS) return dt_fail(err, DUET_ARG, "%s: its pixels have no classes; its pictures have", f->name);
+    return read_into(data, split, index, (dt_record){.pixel_labels = labels}, NULL, err);
 }
 
 /* ---- the caller's own --------------------------------------------------------------------------------------- */
@@ -65,14 +101,29 @@ typedef struct own_source {
     dt_arena arena;
 } own_source;
 
+static void read_own_pixels(const own_source *own, duet_split split, size_t index, dt_record *out)
+{
+    const dt_data_facts *f = &own->base.facts;
+    out->label = 0;
+    own->given.read_pixels(own->given.user, split, index, out->pixels, out->pixel_labels, out->mask);
+    for (size_t i = 0; out->pixel_labels && i < f->height * f->width; i++)
+        if (out->pixel_labels[i] >= f->classes && out->pixel_labels[i] != DT_IGNORED)
+            DT_BUG("the program's data set '%s' gave class %u at x %zu, y %zu of picture %zu; classes are 0 to %zu, or %d", f->name,
+                   (unsigned)out->pixel_labels[i], i % f->width, i / f->width, index, f->classes - 1, (int)DT_IGNORED);
+}
+
 static duet_status read_own(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err)
 {
     const own_source *own = (const own_source *)s;
+    const duet_split outer = split == DT_SPLIT_TRAIN ? DUET_SPLIT_TRAIN : DUET_SPLIT_TEST;
     (void)err;
     out->height = s->facts.height;
     out->width = s->facts.width;
-    own->given.read(own->given.user, split == DT_SPLIT_TRAIN ? DUET_SPLIT_TRAIN : DUET_SPLIT_TEST, index, out->pixels, &out->label,
-                    out->mask);
+    if (s->facts.labels == DT_LABELS_PIXELS) {
+        read_own_pixels(own, outer, index, out);
+        return DUET_OK;
+    }
+    own->given.read(own->given.user, outer, index, out->pixels, &out->label, out->mask);
     if (out->label < 0 || (size_t)out->label >= s->facts.classes)
         DT_BUG("the program's data set '%s' gave label %d for picture %zu; labels are 0 to %zu", s->facts.name, (int)out->label, index,
                s->facts.classes - 1);
@@ -97,7 +148,8 @@ static duet_status check_own(const duet_data_source *source, duet_error *err)
 {
     const duet_data_info *i = &source->info;
     size_t pixels;
-    if (!source->read) return dt_fail(err, DUET_ARG, "a data set needs a function `read`");
+    if (i->pixel_labels ? !source->read_pixels : !source->read)
+        return dt_fail(err, DUET_ARG, "a data set needs a function `%s`", i->pixel_labels ? "read_pixels" : "read");
     if (!name_is_good(i->name))
         return dt_fail(err, DUET_ARG, "a data set needs a name of 1 to 31 letters, digits, '_' or '-'");
     if (i->train_images == 0 && i->test_images == 0) return dt_fail(err, DUET_ARG, "%s: has no pictures", i->name);
@@ -105,6 +157,9 @@ static duet_status check_own(const duet_data_source *source, duet_error *err)
         return dt_fail(err, DUET_ARG, "%s: more than %u pictures in a split", i->name, UINT32_MAX);
     if (i->classes < 2 || i->classes > INT32_MAX)
         return dt_fail(err, DUET_ARG, "%s: %zu classes; at least 2 are needed", i->name, i->classes);
+    if (i->pixel_labels && i->classes > DT_PIXEL_CLASSES)
+        return dt_fail(err, DUET_ARG, "%s: %zu classes of pixels; at most %d are possible", i->name, i->classes, (int)DT_PIXEL_CLASSES);
+    if (i->mixed_sizes) return dt_fail(err, DUET_ARG, "%s: mixed_sizes; a data set of the caller's has pictures of one size", i->name);
     if (i->height == 0 || i->width == 0 || !dt_size_mul(i->height, i->width, &pixels) || !dt_size_mul(pixels, 12, &pixels))
         return dt_fail(err, DUET_ARG, "%s: pictures of %zux%zu pixels cannot be", i->name, i->height, i->width);
     for (int c = 0; c < 3; c++)
@@ -112,9 +167,15 @@ static duet_status check_own(const duet_data_source *source, duet_error *err)
     return DUET_OK;
 }
 
-/* Copies of the texts, in the source's own arena. */
+/* Copies of texts and colours, in the source's own arena. */
 static bool copy_texts(own_source *own, const duet_data_info *i, dt_data_facts *facts)
 {
+    if (i->colours) {
+        uint8_t(*colours)[3] = dt_arena_alloc(&own->arena, i->classes, sizeof *colours);
+        if (!colours) return false;
+        memcpy(colours, i->colours, i->classes * sizeof *colours);
+        facts->colours = (const uint8_t(*)[3])colours;
+    }
     facts->name = dt_arena_strdup(&own->arena, i->name);
     if (!facts->name || !i->class_names) return facts->name != NULL;
     const char **names = dt_arena_alloc(&own->arena, i->classes, sizeof *names);
@@ -131,7 +192,7 @@ duet_status duet_data_create(const duet_data_source *source, duet_data **out, du
     duet_data *data = dt_alloc(1, sizeof *data);
     own_source *own = dt_alloc(1, sizeof *own);
     dt_data_facts facts = {.train_images = i->train_images, .test_images = i->test_images, .classes = i->classes, .height = i->height,
-                           .width = i->width, .masks = i->masks != 0};
+                           .width = i->width, .masks = i->masks != 0, .labels = i->pixel_labels ? DT_LABELS_PIXELS : DT_LABELS_CLASS};
     memcpy(facts.mean, i->mean, sizeof facts.mean);
     memcpy(facts.std, i->std, sizeof facts.std);
     if (!data || !own || !copy_texts(own, i, &facts)) {

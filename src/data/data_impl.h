@@ -3,11 +3,13 @@
 #define DT_DATA_IMPL_H
 
 #include "data/data.h"
+#include "format/format.h"
 
 /* ---- registry ------------------------------------------------------------------------------------------------ */
 
 /* Every built-in kind of data set, in the order in which they are listed. A new one is a file and a name here. */
-#define DT_SOURCE_KINDS(X) X(cifar10) X(cifar100) X(shapes) X(shapes_seg) X(shapes_plain)
+#define DT_SOURCE_KINDS(X)                                                                                             \
+    X(cifar10) X(cifar100) X(shapes) X(shapes_seg) X(shapes_plain) X(folder_seg) X(cityscapes) X(voc)
 #define X(name)            extern const dt_source_kind dt_source_kind_##name;
 DT_SOURCE_KINDS(X)
 #undef X
@@ -64,5 +66,59 @@ void dt_noise_apply(const dt_noising *noising, int32_t time, dt_rng eps_stream, 
 
 /* Fisher-Yates over order[0..n), by (seed, epoch) alone. */
 void dt_shuffle(uint32_t *order, size_t n, uint64_t seed, uint32_t epoch);
+
+/* ---- lists of files (lists.c) ---------------------------------------------------------------------------------- */
+
+typedef struct dt_lines {
+    const char **at; /* [n] without spaces at either end; empty lines are left out */
+    size_t *number;  /* [n] in the file, from 1 */
+    size_t n;
+} dt_lines;
+
+/* The lines of a text file; everything lives in the arena. */
+duet_status dt_lines_read(const char *path, dt_arena *arena, dt_lines *out, duet_error *err);
+/* Names in a folder that end in `ending` and do not begin with a dot, in the order of their bytes, as lines. */
+duet_status dt_folder_names(const char *path, const char *ending, dt_arena *arena, dt_lines *out, duet_error *err);
+bool dt_is_folder(const char *path);
+/* DUET_DATA unless path is a folder; says what the kind of data set needs. */
+duet_status dt_need_folder(const dt_source_kind *kind, const char *path, duet_error *err);
+/* The path of the picture folder/stem.EXT with the first ending of those for PNG and JPEG that is there; DUET_DATA: none.
+ * from: what asked for it, for the message. NULL with DUET_OK does not occur. */
+duet_status dt_find_picture(const char *folder, const char *stem, const char *from, dt_arena *arena, const char **out,
+                            duet_error *err);
+
+/* ---- data sets whose pictures are files (files.c) -------------------------------------------------------------- */
+
+/* Pictures are decoded when they are read, so memory does not depend on the number of records but for their names. */
+typedef struct dt_picture_file {
+    const char *image, *classes; /* paths; classes: every pixel's; NULL: the picture has `label` */
+    int32_t label;
+    uint32_t height, width;
+} dt_picture_file;
+
+typedef struct dt_picture_files {
+    dt_picture_file *at;
+    size_t n, capacity;
+} dt_picture_files;
+
+/* How a set of files is made: create, add records, say what facts.classes, .labels, names and colours are, finish. Until then,
+ * and after an error, dt_source_close(&set->source) frees it. */
+typedef struct dt_file_set {
+    dt_source source; /* first: a dt_file_set is a dt_source */
+    dt_arena arena;   /* names, and whatever the maker keeps */
+    dt_picture_files split[2]; /* by dt_split */
+    /* Of a value in a file of classes: its class, or DT_IGNORED; where `known` is false, it is an error. Set by
+     * dt_file_set_create to 0.. and 255; a maker may change it before it calls finish. */
+    uint8_t class_of[256];
+    bool known[256];
+    const char *values; /* what is known, for messages: "ids are 0 to 33"; NULL: said by the classes */
+} dt_file_set;
+duet_status dt_file_set_create(const dt_source_kind *kind, size_t classes, dt_file_set **out, duet_error *err);
+/* image and classes live in the set's arena. */
+duet_status dt_file_set_add(dt_file_set *set, dt_split split, const char *image, const char *classes, int32_t label,
+                            duet_error *err);
+/* Reads the head of every file: there, PNG or JPEG, not too large, classes of the image's size and one value a pixel. Then
+ * sets sizes and counts; ImageNet's constants where mean and std are 0. Both splits must have records. */
+duet_status dt_file_set_finish(dt_file_set *set, const dt_log_sink *log, duet_error *err);
 
 #endif

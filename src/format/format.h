@@ -55,4 +55,43 @@ void dt_json_number(dt_text *out, double value);
 /* Appends a CSV field, quoted where needed (RFC 4180). */
 void dt_csv_field(dt_text *out, const char *text);
 
+/* ---- pictures: PNG and JPEG, told apart by their first bytes ---------------------------------------------------- */
+
+/* What its head says; nothing is decoded. */
+typedef struct dt_picture_facts {
+    size_t height, width;
+    unsigned bits;      /* of a channel, as stored */
+    const char *pixels; /* "grey", "palette", "RGB", "grey and alpha", "RGB and alpha", "CMYK": for messages */
+    bool jpeg;
+    bool indices;       /* a grey or palette PNG of at most 8 bits: its values can be classes */
+} dt_picture_facts;
+
+/* A picture that says it is larger is refused before anything is allocated for it: a small file can claim any size. */
+enum { DT_PICTURE_SIDE = 1 << 15, DT_PICTURE_PIXELS = 1 << 26 };
+
+/* Each of the three comes for a file and for bytes in memory, whose name the caller then adds to messages.
+ *
+ * read:    to [height, width, 3] RGB bytes. Grey becomes three equal channels, palettes their colours, 16 bits their high
+ *          byte, CMYK is multiplied out; transparency and colour profiles are ignored, and so is the turn that an EXIF
+ *          record may ask for, because masks would not turn with it.
+ * indices: to [height, width]: the values of a grey picture or the indices into a palette, never its colours.
+ * Errors:  DUET_IO; DUET_DATA: neither PNG nor JPEG, damaged (checksums, the end of the file), too large, another
+ *          size than the caller's height and width, no indices where they are wanted; DUET_MEMORY.
+ * Threads: calls may run at once. What the decoders need they allocate and free within the call. */
+duet_status dt_picture_measure(const char *path, dt_picture_facts *out, duet_error *err);
+duet_status dt_picture_read(const char *path, size_t height, size_t width, uint8_t *rgb, duet_error *err);
+duet_status dt_picture_indices(const char *path, size_t height, size_t width, uint8_t *indices, duet_error *err);
+duet_status dt_picture_measure_bytes(const uint8_t *bytes, size_t n, dt_picture_facts *out, duet_error *err);
+duet_status dt_picture_read_bytes(const uint8_t *bytes, size_t n, size_t height, size_t width, uint8_t *rgb, duet_error *err);
+duet_status dt_picture_indices_bytes(const uint8_t *bytes, size_t n, size_t height, size_t width, uint8_t *indices,
+                                     duet_error *err);
+/* DUET_DATA, with what was found and what is accepted, unless facts.indices. */
+duet_status dt_picture_check_indices(const dt_picture_facts *f, duet_error *err);
+
+/* A PNG of 8 bits, which appears complete or not at all; equal pixels give equal bytes.
+ * colours: NULL: pixels are RGB [height, width, 3]; else pixels are indices [height, width] into `n_colours` (at most 256)
+ * RGB triples, and an index past their end is a bug of the caller. */
+duet_status dt_png_write(const char *path, const uint8_t *pixels, size_t height, size_t width, const uint8_t (*colours)[3],
+                         size_t n_colours, duet_error *err);
+
 #endif

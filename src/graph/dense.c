@@ -11,9 +11,8 @@ void dt_parameter_start(dt_graph *g, const char *name, dt_init init, double amou
         dt_graph_fail(g, DUET_ARG, "there is no parameter '%s' whose start could be changed", name);
         return;
     }
-    dt_parameter *p = &g->parameters[g->nodes[x].parameter];
-    p->init = init;
-    p->amount = amount;
+    g->parameters[g->nodes[x].parameter].init = init;
+    g->parameters[g->nodes[x].parameter].amount = amount;
 }
 
 dt_node dt_group_norm(dt_graph *g, dt_node x, const char *name, size_t groups, double eps)

@@ -1,7 +1,6 @@
 /* Reverse-mode differentiation: for each operation, the nodes that make the gradient of its inputs from that of its output.
  *
- * Works on the graph as models and methods describe it, before fusion: BN_APPLY has no residual and no ReLU yet, PARTs do
- * not exist. Visits only nodes that lie between `wrt` and the loss; DETACH ends a path. An operation without a gradient on
+ * Works on the graph as models and methods describe it, before fusion: BN_APPLY has no residual and no ReLU yet. Visits only nodes that lie between `wrt` and the loss; DETACH ends a path. An operation without a gradient on
  * such a path is a mistake in a formula and is reported by name: silently wrong gradients are worse than none. */
 #include "graph/graph_impl.h"
 
@@ -101,6 +100,64 @@ static void of_batch_norm(tape *t, const dt_graph_node *y, dt_node dy)
     }
 }
 
+/* Output 1 of `producer`, which is told to write it; every caller gets the same node. */
+static dt_node second_output(dt_graph *g, dt_node producer, dt_shape s)
+{
+    for (size_t i = (size_t)producer + 1; i < g->n_nodes; i++)
+        if (g->nodes[i].kind == DT_OP_PART && g->nodes[i].in[0] == producer) return (dt_node)i;
+    dt_attributes a = no_attributes();
+    a.integer = 1;
+    const dt_node part = make(g, DT_OP_PART, 1, &producer, a, s);
+    if (part == DT_NONE) return part;
+    g->nodes[producer].a.gn.emit = true;
+    g->nodes[part].variant = g->nodes[producer].variant; /* it is written when the producer runs */
+    g->nodes[part].network = g->nodes[producer].network;
+    return part;
+}
+
+/* As in batch norm, the share of the statistics is inside the gradient for x. */
+static void of_group_norm(tape *t, const dt_graph_node *y, dt_node self, dt_node dy)
+{
+    dt_graph *g = t->g;
+    const dt_node x = y->in[0], weight = y->in[1], bias = y->in[2], add = y->in[3];
+    const dt_shape s = dt_shape_of(g, x);
+    const dt_node stats = second_output(g, self, shape(s.n, y->a.gn.groups, 2, 1));
+    dt_graph_node gradient = *y;
+    gradient.a.gn.emit = false;
+    const dt_node dx = make_of(g, &gradient, DT_OP_GROUP_NORM_GRAD, add == DT_NONE ? 5 : 6, NODES(dy, x, stats, weight, bias, add), s);
+    if (dx == DT_NONE) return;
+    if (wants(t, x)) give(t, x, dx);
+    if (wants(t, add)) give(t, add, dt_sum(g, dx, DT_AXES_HW));
+    for (int64_t row = 0; row < 2; row++) {
+        const dt_node to = row == 0 ? bias : weight;
+        dt_attributes a = no_attributes();
+        a.integer = row;
+        if (!wants(t, to)) continue;
+        const dt_node sums = second_output(g, dx, shape(2, s.c, 1, 1));
+        give(t, to, make(g, DT_OP_ROW, 1, &sums, a, dt_shape_of(g, to)));
+    }
+}
+
+static void of_batch_matmul(tape *t, const dt_graph_node *y, dt_node dy)
+{
+    dt_graph *g = t->g;
+    const dt_node a = y->in[0], b = y->in[1];
+    const dt_shape sa = dt_shape_of(g, a), sb = dt_shape_of(g, b);
+    const bool ta = y->a.matmul.transpose_a, tb = y->a.matmul.transpose_b;
+    if (wants(t, a)) give(t, a, ta ? dt_batch_matmul(g, b, dy, tb, true, sa.h, sa.w) : dt_batch_matmul(g, dy, b, false, !tb, sa.h, sa.w));
+    if (wants(t, b)) give(t, b, tb ? dt_batch_matmul(g, dy, a, true, ta, sb.h, sb.w) : dt_batch_matmul(g, a, dy, !ta, false, sb.h, sb.w));
+}
+
+static void of_concat(tape *t, const dt_graph_node *y, dt_node dy)
+{
+    size_t first = 0;
+    for (int i = 0; i < y->n_in; i++) {
+        const size_t channels = dt_shape_of(t->g, y->in[i]).c;
+        if (wants(t, y->in[i])) give(t, y->in[i], dt_slice(t->g, dy, first, channels));
+        first += channels;
+    }
+}
+
 static void of_arithmetic(tape *t, const dt_graph_node *y, dt_node self, dt_node dy)
 {
     dt_graph *g = t->g;
@@ -140,6 +197,8 @@ static dt_node of_unary(dt_graph *g, const dt_graph_node *y, dt_node self, dt_no
     switch (y->kind) {
     case DT_OP_RESHAPE: return dt_reshape(g, dy, s);
     case DT_OP_RELU: return make(g, DT_OP_RELU_GRAD, 2, NODES(dy, self), y->a, s);
+    case DT_OP_SILU: return make(g, DT_OP_SILU_GRAD, 2, NODES(dy, x), y->a, s);
+    case DT_OP_DROPOUT: return make(g, DT_OP_DROPOUT, 2, NODES(dy, y->in[1]), y->a, s);
     case DT_OP_AFFINE: return dt_scale(g, dy, y->a.affine.scale);
     case DT_OP_EXP: return dt_mul(g, dy, self);
     case DT_OP_LOG: return dt_div(g, dy, x);
@@ -152,6 +211,10 @@ static dt_node of_unary(dt_graph *g, const dt_graph_node *y, dt_node self, dt_no
     case DT_OP_AVG_POOL: return make(g, DT_OP_AVG_POOL_GRAD, 1, &dy, y->a, s);
     case DT_OP_ADAPTIVE_AVG_POOL: return make(g, DT_OP_ADAPTIVE_AVG_POOL_GRAD, 1, &dy, y->a, s);
     case DT_OP_UPSAMPLE: return make(g, DT_OP_UPSAMPLE_GRAD, 1, &dy, y->a, s);
+    case DT_OP_RESIZE: return make(g, DT_OP_RESIZE_GRAD, 1, &dy, y->a, s);
+    case DT_OP_PATCHES: return make(g, DT_OP_PATCHES_GRAD, 1, &dy, y->a, s);
+    case DT_OP_SLICE: return make(g, DT_OP_SLICE_GRAD, 1, &dy, y->a, s);
+    case DT_OP_PIXEL_CE: return make(g, DT_OP_PIXEL_CE_GRAD, 3, NODES(dy, x, y->in[1]), y->a, s);
     case DT_OP_LOG_SOFTMAX: return make(g, DT_OP_LOG_SOFTMAX_GRAD, 2, NODES(dy, self), y->a, s);
     case DT_OP_PICK: return make(g, DT_OP_PICK_GRAD, 2, NODES(dy, y->in[1]), y->a, s);
     case DT_OP_PLACE_SOFTMAX: return make(g, DT_OP_PLACE_SOFTMAX_GRAD, 2, NODES(dy, self), y->a, s);
@@ -174,6 +237,9 @@ static void back(tape *t, dt_node self)
     case DT_OP_CONV: of_conv(t, &y, dy); break;
     case DT_OP_MATMUL: of_matmul(t, &y, dy); break;
     case DT_OP_BN_APPLY: of_batch_norm(t, &y, dy); break;
+    case DT_OP_GROUP_NORM: of_group_norm(t, &y, self, dy); break;
+    case DT_OP_BATCH_MATMUL: of_batch_matmul(t, &y, dy); break;
+    case DT_OP_CONCAT: of_concat(t, &y, dy); break;
     case DT_OP_ADD:
     case DT_OP_SUB:
     case DT_OP_MUL:

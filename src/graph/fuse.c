@@ -364,6 +364,13 @@ static void mark_live(const dt_graph *g, bool *live, dt_node *stack, dt_node roo
     }
 }
 
+/* Nobody wants it. */
+static void omit_second_output(dt_graph_node *producer)
+{
+    if (producer->kind == DT_OP_GROUP_NORM || producer->kind == DT_OP_GROUP_NORM_GRAD) producer->a.gn.emit = false;
+    else producer->a.bn.emit = false;
+}
+
 static void prune(fuser *f, bool *live, dt_node *stack)
 {
     dt_graph *g = f->g;
@@ -375,7 +382,7 @@ static void prune(fuser *f, bool *live, dt_node *stack)
         if (n->dead || live[i]) continue;
         n->dead = true;
         g->fused.removed++;
-        if (n->kind == DT_OP_PART) g->nodes[n->in[0]].a.bn.emit = false; /* nobody wants the second output */
+        if (n->kind == DT_OP_PART) omit_second_output(&g->nodes[n->in[0]]);
     }
 }
 

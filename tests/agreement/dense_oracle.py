@@ -398,12 +398,16 @@ def clip(gradients, limit):
     return [g * (limit / length) for g in gradients] if length > limit else gradients, length
 
 
-def follow(ema, net, decay, k):
+def follow(average, net, decay, k):
     """The moving average after update k, from 0: quick at first. What is counted or measured is copied."""
     m = min(decay, (1 + k) / (10 + k))
     parameters = dict(net.named_parameters())
     for name, value in net.state_dict().items():
-        ema[name] = m * ema[name] + (1 - m) * value.double() if name in parameters else value.clone()
+        average[name] = m * average[name] + (1 - m) * value.double() if name in parameters else value.clone()
+
+
+def doubled(state):
+    return {key: t.double() if t.is_floating_point() else t.clone() for key, t in state.items()}
 
 
 def dictate_dropout(net, pattern):
@@ -411,13 +415,6 @@ def dictate_dropout(net, pattern):
     layers = [m for m in net.modules() if isinstance(m, dense_models.Dropout) and m.p > 0]
     for k, m in enumerate(layers):
         m.keep = lambda shape, k=k, p=m.p: pattern(k, p, shape)
-
-
-class Trained(oracle.Trained):
-    def __init__(self):
-        super().__init__()
-        self.ema = {}    # network name: state after the last step, in float64
-        self.norms = []  # per step: {network name: length of its gradient before clipping}
 
 
 def make_step(recipe, nets, batch, epoch):
@@ -445,68 +442,103 @@ def look(recipe, nets, batch):
     return step
 
 
-def train(recipe, start, batches, steps_per_epoch, steps, held_out=None, dropout=None, classes=None):
-    """Trains like duet: from the state dicts `start`, on batches(epoch, place). held_out: a batch for KDCL's general.
-    dropout(network, step, k, p, shape): what stays. Returns a Trained."""
-    networks, settings = recipe["networks"], recipe["train"]
-    nets = []
-    for n in networks:
-        net = dense_models.build(n["model"], classes).to(REAL)
-        net.load_state_dict(start[n["name"]])
-        nets.append(net)
-    learners = {i: optimiser_of(settings, nets[i], n.get("lr_scale", 1.0))
-                for i, n in enumerate(networks) if not n.get("frozen")}
-    method = dict(recipe["method"])
-    form = METHODS[method.pop("name")]
-    out, seen = Trained(), None
-    if settings.get("ema"):
-        out.ema = {networks[i]["name"]: {k: v.double() if v.is_floating_point() else v.clone()
-                                         for k, v in nets[i].state_dict().items()} for i in learners}
-    for k in range(steps):
-        epoch, place = divmod(k, steps_per_epoch)
-        if place == 0 and held_out is not None:
-            seen = look(recipe, nets, held_out)
-        before = [{name: b.clone() for name, b in net.named_buffers()} for net in nets]
-        for i, (n, net) in enumerate(zip(networks, nets)):
+class Training:
+    """Trains like duet, from the state dicts `start`, on batches(epoch, place). Between two steps it can be put where another
+    training stands. held_out: a batch for KDCL's general. dropout(network, step, k, p, shape): what stays."""
+
+    def __init__(self, recipe, start, batches, steps_per_epoch, held_out=None, dropout=None, classes=None):
+        self.recipe, self.networks, self.settings = recipe, recipe["networks"], recipe["train"]
+        self.batches, self.steps_per_epoch, self.unseen, self.dropout = batches, steps_per_epoch, held_out, dropout
+        self.nets = [dense_models.build(n["model"], classes).to(REAL) for n in self.networks]
+        self.optimisers = {i: optimiser_of(self.settings, self.nets[i], n.get("lr_scale", 1.0))
+                           for i, n in enumerate(self.networks) if not n.get("frozen")}
+        self.updates = {i: 0 for i in self.optimisers}  # of each network: a paused one stands still
+        self.steps, self.held_out, self.lengths = 0, None, {}
+        self.load(start)
+        self.averages = {self.networks[i]["name"]: doubled(self.nets[i].state_dict()) for i in self.optimisers
+                         if self.settings.get("ema")}
+
+    # -- where it stands
+
+    CARRIED = {"sgd": ("momentum_buffer", None), "adam": ("exp_avg", "exp_avg_sq"), "adamw": ("exp_avg", "exp_avg_sq")}
+
+    def keys(self):
+        return self.CARRIED[self.settings.get("optimizer", "sgd")]
+
+    def load(self, states, momenta=None, squares=None, averages=None):
+        """Weights and statistics of every network; {network name: {parameter: tensor}} of what its optimiser carries on: momenta,
+        and for Adam means of squares; moving averages."""
+        first, second = self.keys()
+        for i, n in enumerate(self.networks):
+            self.nets[i].load_state_dict(states[n["name"]])
+            if not momenta or i not in self.optimisers:
+                continue
+            for key, parameter in self.nets[i].named_parameters():
+                state = self.optimisers[i].state[parameter]
+                state[first] = momenta[n["name"]][key].clone()
+                if second:
+                    state[second] = squares[n["name"]][key].clone()
+                    state["step"] = torch.tensor(float(self.updates[i]))
+        for name, average in (averages or {}).items():
+            self.averages[name] = doubled(average)
+
+    def states(self):
+        return {n["name"]: {k: t.clone() for k, t in net.state_dict().items()} for n, net in zip(self.networks, self.nets)}
+
+    def carried(self, i, which):
+        """{parameter: what its network i's optimiser carries on}; which: 0 momenta, 1 means of squares."""
+        key, state = self.keys()[which], self.optimisers[i].state
+        return {name: state[p].get(key, torch.zeros_like(p)).detach() for name, p in self.nets[i].named_parameters()}
+
+    def momenta(self, i):
+        return self.carried(i, 0)
+
+    # -- one step
+
+    def step(self):
+        """({network name: loss}, the switch's outcome)."""
+        epoch, place = divmod(self.steps, self.steps_per_epoch)
+        if place == 0 and self.unseen is not None:
+            self.held_out = look(self.recipe, self.nets, self.unseen)
+        before = [{name: b.clone() for name, b in net.named_buffers()} for net in self.nets]
+        for i, (n, net) in enumerate(zip(self.networks, self.nets)):
             net.train(not n.get("frozen"))
-            if dropout:
-                dictate_dropout(net, lambda *a, i=i, k=k: dropout(i, k, *a))
-        step = make_step(recipe, nets, batches(epoch, place), epoch)
-        step.held_out = seen
-        losses, outcome = form(step, **method)
-        if recipe.get("adm") is not None:
-            losses = add_adm(step, losses, **recipe["adm"])
-        losses = {i: loss for i, loss in losses.items() if i in learners}
-        out.norms.append(update(networks, nets, learners, losses, settings, k, steps_per_epoch))
+            if self.dropout:
+                dictate_dropout(net, lambda *a, i=i, k=self.steps: self.dropout(i, k, *a))
+        step = make_step(self.recipe, self.nets, self.batches(epoch, place), epoch)
+        step.held_out = self.held_out
+        method = dict(self.recipe["method"])
+        losses, outcome = METHODS[method.pop("name")](step, **method)
+        if self.recipe.get("adm") is not None:
+            losses = add_adm(step, losses, **self.recipe["adm"])
+        losses = {i: loss for i, loss in losses.items() if i in self.optimisers}
+        self.update(losses)
         if method.get("pause_statistics"):
-            for i in range(len(nets)):
+            for i in range(len(self.nets)):
                 if i not in losses:
-                    nets[i].load_state_dict({**nets[i].state_dict(), **before[i]})
-        for i, n in enumerate(networks):
-            if n["name"] in out.ema:
-                follow(out.ema[n["name"]], nets[i], settings["ema"], k)
-        out.losses.append({networks[i]["name"]: loss.item() for i, loss in losses.items()})
-        out.outcomes.append(outcome)
-    out.states = {n["name"]: net.state_dict() for n, net in zip(networks, nets)}
-    return out
+                    self.nets[i].load_state_dict({**self.nets[i].state_dict(), **before[i]})
+        self.steps += 1
+        return {self.networks[i]["name"]: loss.item() for i, loss in losses.items()}, outcome
 
+    def update(self, losses):
+        """All gradients from the one forward, then all updates."""
+        gradients = {i: self.gradients(i, loss) for i, loss in losses.items()}
+        rate = learning_rate(self.settings, self.steps, self.steps_per_epoch)
+        for i, found in gradients.items():
+            name = self.networks[i]["name"]
+            if self.settings.get("clip_norm"):
+                found, self.lengths[name] = clip(found, self.settings["clip_norm"])
+            for parameter, gradient in zip(self.nets[i].parameters(), found):
+                parameter.grad = gradient
+            for group in self.optimisers[i].param_groups:
+                group["lr"] = rate * self.networks[i].get("lr_scale", 1.0)
+            self.optimisers[i].step()
+            if name in self.averages:
+                follow(self.averages[name], self.nets[i], self.settings["ema"], self.updates[i])
+            self.updates[i] += 1
 
-def update(networks, nets, learners, losses, settings, k, steps_per_epoch):
-    """All gradients from the one forward, then all updates. The aux head of a loss without it gets no gradient, but decays."""
-    gradients, norms = {}, {}
-    for i, loss in losses.items():
-        parameters = list(nets[i].parameters())
-        if loss.requires_grad:
-            found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-        else:  # no pixel of the batch has a label
-            found = [None] * len(parameters)
-        gradients[i] = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
-        if settings.get("clip_norm"):
-            gradients[i], norms[networks[i]["name"]] = clip(gradients[i], settings["clip_norm"])
-    for i, found in gradients.items():
-        for parameter, gradient in zip(nets[i].parameters(), found):
-            parameter.grad = gradient
-        for group in learners[i].param_groups:
-            group["lr"] = learning_rate(settings, k, steps_per_epoch) * networks[i].get("lr_scale", 1.0)
-        learners[i].step()
-    return norms
+    def gradients(self, i, loss):
+        """An auxiliary head that the loss does not see has a gradient of 0; so has everything where no pixel has a label."""
+        parameters = list(self.nets[i].parameters())
+        found = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]

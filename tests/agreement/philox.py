@@ -2,7 +2,7 @@
 index, and the ways of making whole numbers and normals of its words. See src/base/random.c."""
 import numpy as np
 
-INIT, SHUFFLE, AUGMENT, SHAPES, SPLIT, DROPOUT = range(1, 7)
+INIT, SHUFFLE, AUGMENT, SHAPES, SPLIT, DROPOUT, TIMESTEP, NOISE, VALIDATION = range(1, 10)
 
 MASK = np.uint64(0xFFFFFFFF)
 
@@ -24,6 +24,15 @@ def words(count, seed, purpose, epoch, index):
     counters = np.empty((blocks, 4), dtype=np.uint32)
     counters[:, 0] = (purpose << 25) + np.arange(blocks)
     counters[:, 1:] = epoch, index & 0xFFFFFFFF, index >> 32
+    return philox((seed & 0xFFFFFFFF, seed >> 32), counters).reshape(-1)[:count]
+
+
+def block_words(count, seed, purpose, epoch, salt):
+    """Words of many streams, the first block of each: of the indices salt * 2^32 + 0, 1, 2, ..."""
+    blocks = (count + 3) // 4
+    counters = np.empty((blocks, 4), dtype=np.uint32)
+    counters[:, 2] = np.arange(blocks)
+    counters[:, [0, 1, 3]] = purpose << 25, epoch, salt
     return philox((seed & 0xFFFFFFFF, seed >> 32), counters).reshape(-1)[:count]
 
 

@@ -1,53 +1,13 @@
-/* The list of operation cases: see cases.h. Their memory is in cases_memory.c. */
-#include "cases.h"
+/* The list of operation cases: see cases.h. Those of dense tasks are in cases_dense.c, memory is in cases_memory.c. */
+#include "cases_impl.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-/* One size a template is made at: the shape that the others follow from, and attributes where they vary. */
-typedef struct op_size {
-    dt_shape x;
-    dt_attributes a;
-} op_size;
-
-typedef struct op_tolerance {
-    double eps;        /* in units of FLT_EPSILON */
-    bool sqrt_terms;   /* times the square root of the number of terms in one output */
-    bool of_largest;
-    const char *reason;
-    double floor;      /* the scale is at least this: where terms of about this size may cancel */
-} op_tolerance;
-
-typedef struct op_template {
-    const char *group, *name;
-    dt_kind kind;
-    void (*shapes)(dt_shape x, dt_op *op); /* sets in, in_type, n_in, out, n_out from x and op->a */
-    const op_size *sizes;
-    size_t n_sizes;
-    dt_attributes a; /* unless the sizes bring their own */
-    bool a_of_size;
-    op_fill fill[DT_MAX_INPUTS];
-    const op_tolerance *tolerance;
-    unsigned differentiable;
-} op_template;
-
-/* ---- tolerances ---------------------------------------------------------------------------------------------- */
-
-static const op_tolerance exact = {0, false, false, "one IEEE operation or a copy: nothing to round differently", 0};
-static const op_tolerance chain = {8, false, true, "a few roundings, and cancellation up to the largest term", 0};
-static const op_tolerance function = {16, false, false, "a vector exp or sqrt may be some ulp from libm's", 0};
-static const op_tolerance near_zero = {16, false, true, "log near 1: some ulp of the largest value", 0};
-/* Random signs: the rounding errors of a sum of t terms walk like sqrt(t); four standard deviations and some slack. */
-static const op_tolerance sum = {8, true, true, "float32 partial sums in another order than the reference's double", 0};
-/* The part of dy v/(|u||v|) along u cancels; it is not larger than 1/|u|, which is at most 2 at the values used. */
-static const op_tolerance cancelling_sum = {8, true, true, "float32 sums whose largest parts cancel", 2};
-static const op_tolerance solver = {4096, false, true, "an iteration that stops near, not at, the same point", 0};
-
 // clang-format off: tables and one-line rules, aligned by hand
 /* ---- sizes --------------------------------------------------------------------------------------------------- */
 
-#define AT(n, c, h, w) {.x = {n, c, h, w}}
 #define EACH_CHANNELS(n, h, w) AT(n, 3, h, w), AT(n, 16, h, w), AT(n, 17, h, w), AT(n, 64, h, w), AT(n, 100, h, w)
 /* Vectors with every tail, places 1, 7, 8 a side, one image and three. */
 static const op_size common[] = {
@@ -77,6 +37,23 @@ static const op_size convolutions[] = {
     CONV(3, 6, 8, 7, 9, 5, 3, 0, 1, 3, false),     CONV(1, 4, 1, 1, 4, 3, 1, 1, 0, 0, false),
     CONV(3, 32, 12, 8, 48, 3, 1, 1, 1, 1, false),  CONV(1, 48, 4, 16, 32, 3, 1, 1, 1, 1, true),
 };
+#define PADDED(N, C, H, W, OUT, K, S, P, MORE, D, B)                                                                   \
+    {.x = {N, C, H, W},                                                                                                \
+     .a.conv = {.out_channels = OUT, .kernel_h = K, .kernel_w = K, .stride = S, .pad = P, .pad_more = MORE,            \
+                .dilation = D, .groups = 1, .bias = B}}
+/* Of dense tasks: more zeros below and to the right, dilation to beyond the picture. */
+static const op_size dense_convolutions[] = {
+    /* n  c  h  w  out  k  s  p  more d  bias */
+    PADDED(3, 16, 8, 8, 16, 3, 2, 0, 1, 1, true),      PADDED(1, 17, 7, 6, 9, 3, 2, 0, 1, 1, false),
+    PADDED(2, 8, 8, 8, 16, 3, 1, 1, 1, 1, false),      PADDED(1, 3, 5, 5, 8, 1, 3, 0, 2, 1, false),
+    PADDED(2, 16, 9, 8, 16, 3, 1, 1, 2, 2, false),     PADDED(3, 16, 8, 8, 32, 3, 1, 2, 0, 2, true),
+    PADDED(1, 32, 16, 16, 32, 3, 1, 4, 0, 4, false),   PADDED(2, 17, 13, 11, 16, 3, 1, 4, 0, 4, false),
+    PADDED(1, 16, 25, 30, 24, 3, 1, 12, 0, 12, false), PADDED(1, 8, 26, 25, 16, 3, 1, 24, 0, 24, false),
+    PADDED(1, 8, 40, 9, 8, 3, 1, 36, 0, 36, true),     PADDED(1, 16, 8, 8, 16, 3, 1, 12, 0, 12, false),
+    PADDED(1, 8, 17, 16, 8, 3, 2, 2, 0, 2, false),     PADDED(1, 8, 12, 12, 8, 5, 1, 6, 0, 3, false),
+};
+#define DENSE_CONVOLUTIONS .sizes = dense_convolutions, .n_sizes = DT_COUNT(dense_convolutions), .a_of_size = true
+
 #define CONVOLUTIONS .sizes = convolutions, .n_sizes = DT_COUNT(convolutions), .a_of_size = true
 
 #define POOL(N, C, H, W, K, S, P) {.x = {N, C, H, W}, .a.pool = {.kernel = K, .stride = S, .pad = P}}
@@ -95,23 +72,9 @@ static const op_size products[] = {
 
 /* ---- how shapes follow from one shape ------------------------------------------------------------------------ */
 
-static void set(dt_op *op, int n_in, const dt_shape *in, dt_shape out)
-{
-    op->n_in = n_in;
-    for (int i = 0; i < n_in; i++) op->in[i] = in[i];
-    op->out[0] = out;
-    op->n_out = 1;
-}
-#define SHAPES(...) (int)DT_COUNT(((const dt_shape[]){__VA_ARGS__})), (const dt_shape[]){__VA_ARGS__}
-
-static const dt_shape one = {1, 1, 1, 1};
-static dt_shape channels(dt_shape x) { return (dt_shape){1, x.c, 1, 1}; }
-static dt_shape places(dt_shape x) { return (dt_shape){x.n, 1, x.h, x.w}; }
 static dt_shape statistics(dt_shape x) { return (dt_shape){2, x.c, 1, 1}; }
 
 static void source(dt_shape x, dt_op *op) { op->out[0] = x, op->n_out = 1; }
-static void unary(dt_shape x, dt_op *op) { set(op, SHAPES(x), x); }
-static void binary(dt_shape x, dt_op *op) { set(op, SHAPES(x, x), x); }
 static void ternary(dt_shape x, dt_op *op) { set(op, SHAPES(x, x, x), x); }
 static void by_channel(dt_shape x, dt_op *op) { set(op, SHAPES(x, channels(x)), x); }
 static void by_place(dt_shape x, dt_op *op) { set(op, SHAPES(x, places(x)), x); }
@@ -140,7 +103,7 @@ static void stretched(dt_shape x, dt_op *op)
 static size_t conv_extent(size_t in, size_t kernel, dt_conv_spec c)
 {
     const size_t dilation = c.dilation ? c.dilation : 1;
-    return (in + 2 * c.pad - dilation * (kernel - 1) - 1) / c.stride + 1;
+    return (in + 2 * c.pad + c.pad_more - dilation * (kernel - 1) - 1) / c.stride + 1;
 }
 
 static void conv(dt_shape x, dt_op *op)
@@ -201,12 +164,6 @@ static void pool(dt_shape x, dt_op *op) { set(op, SHAPES(x), pooled(x, op)); }
 static void pool_grad(dt_shape x, dt_op *op) { set(op, SHAPES(pooled(x, op)), x); }
 static void max_pool_grad(dt_shape x, dt_op *op) { set(op, SHAPES(pooled(x, op), x, pooled(x, op)), x); }
 
-static void to_4x3(dt_shape x, dt_op *op) { set(op, SHAPES(x), (dt_shape){x.n, x.c, 4, 3}); }
-static void from_4x3(dt_shape x, dt_op *op) { set(op, SHAPES({x.n, x.c, 4, 3}), x); }
-static void to_double(dt_shape x, dt_op *op) { set(op, SHAPES(x), (dt_shape){x.n, x.c, 2 * x.h, 2 * x.w}); }
-static void from_double(dt_shape x, dt_op *op) { set(op, SHAPES({x.n, x.c, 2 * x.h, 2 * x.w}), x); }
-static void to_uneven(dt_shape x, dt_op *op) { set(op, SHAPES(x), (dt_shape){x.n, x.c, x.h + 3, 3 * x.w}); }
-static void from_uneven(dt_shape x, dt_op *op) { set(op, SHAPES({x.n, x.c, x.h + 3, 3 * x.w}), x); }
 static void row(dt_shape x, dt_op *op) { set(op, SHAPES({2, x.c, x.h, x.w}), (dt_shape){1, x.c, x.h, x.w}); }
 
 static void bn_stats(dt_shape x, dt_op *op) { set(op, SHAPES(x), statistics(x)); }
@@ -295,7 +252,6 @@ static void of_places_grad(dt_shape x, dt_op *op) { set(op, SHAPES(places(x), pl
 /* ---- templates ----------------------------------------------------------------------------------------------- */
 
 #define BN .eps = 1e-5, .momentum = 0.1
-#define OP(group, name, kind, shapes, ...) {group, name, DT_OP_##kind, shapes, __VA_ARGS__}
 
 static const op_template templates[] = {
     OP("conv", "conv", CONV, conv, CONVOLUTIONS, .tolerance = &sum, .differentiable = 7),
@@ -457,6 +413,10 @@ static const op_template templates[] = {
        .differentiable = 1),
     OP("places", "place_softmax_grad", PLACE_SOFTMAX_GRAD, of_places_grad, COMMON, .a.real = 10,
        .fill = {FILL_SIGNED, FILL_POSITIVE}, .tolerance = &sum),
+
+    OP("conv", "conv", CONV, conv, DENSE_CONVOLUTIONS, .tolerance = &sum, .differentiable = 7),
+    OP("conv", "conv_grad_input", CONV_GRAD_INPUT, conv_grad_input, DENSE_CONVOLUTIONS, .tolerance = &sum),
+    OP("conv", "conv_grad_weight", CONV_GRAD_WEIGHT, conv_grad_weight, DENSE_CONVOLUTIONS, .tolerance = &sum),
 };
 
 /* ---- the speed list ------------------------------------------------------------------------------------------ */
@@ -533,12 +493,19 @@ static void name_case(const op_template *t, const op_size *s, op_case *out)
     int n = snprintf(out->name, sizeof out->name, "%s [%zu,%zu,%zu,%zu]", t->name, x.n, x.c, x.h, x.w);
     char *rest = out->name + n;
     const size_t left = sizeof out->name - (size_t)n;
-    if (t->sizes == convolutions || t->sizes == trained_convolutions) {
+    if (!t->a_of_size) return;
+    switch (t->kind) {
+    case DT_OP_CONV:
+    case DT_OP_CONV_GRAD_INPUT:
+    case DT_OP_CONV_GRAD_WEIGHT: {
         const dt_conv_spec c = s->a.conv;
-        snprintf(rest, left, " to %zu, %zux%zu stride %zu pad %zu dilation %zu groups %zu%s", c.out_channels,
-                 c.kernel_h, c.kernel_w, c.stride, c.pad, c.dilation, c.groups, c.bias ? " bias" : "");
-    } else if (t->a_of_size) {
-        snprintf(rest, left, " kernel %zu stride %zu pad %zu", s->a.pool.kernel, s->a.pool.stride, s->a.pool.pad);
+        snprintf(rest, left, " to %zu, %zux%zu stride %zu pad %zu+%zu dilation %zu groups %zu%s", c.out_channels,
+                 c.kernel_h, c.kernel_w, c.stride, c.pad, c.pad_more, c.dilation, c.groups, c.bias ? " bias" : "");
+        break;
+    }
+    case DT_OP_GROUP_NORM:
+    case DT_OP_GROUP_NORM_GRAD: snprintf(rest, left, " in %zu groups", s->a.gn.groups); break;
+    default: snprintf(rest, left, " kernel %zu stride %zu pad %zu", s->a.pool.kernel, s->a.pool.stride, s->a.pool.pad);
     }
 }
 
@@ -557,12 +524,12 @@ static void make_case(const op_template *t, const op_size *s, uint64_t seed, op_
     name_case(t, s, out);
 }
 
-static bool find(const op_template *list, size_t n, size_t i, op_case *out)
+/* Case *i of `list`; where it has fewer, their number is taken from *i. `number`: of the case in all lists. */
+static bool find(const op_template *list, size_t n, size_t number, size_t *i, op_case *out)
 {
-    size_t first = 0;
-    for (size_t k = 0; k < n; first += list[k++].n_sizes)
-        if (i < first + list[k].n_sizes) {
-            make_case(&list[k], &list[k].sizes[i - first], 1000 + i, out);
+    for (size_t k = 0; k < n; *i -= list[k++].n_sizes)
+        if (*i < list[k].n_sizes) {
+            make_case(&list[k], &list[k].sizes[*i], 1000 + number, out);
             return true;
         }
     return false;
@@ -570,10 +537,14 @@ static bool find(const op_template *list, size_t n, size_t i, op_case *out)
 
 bool op_case_get(size_t i, op_case *out)
 {
-    return find(templates, DT_COUNT(templates), i, out);
+    const size_t number = i;
+    return find(templates, DT_COUNT(templates), number, &i, out) ||
+           find(dense_templates, n_dense_templates, number, &i, out);
 }
 
 bool op_case_get_speed(size_t i, op_case *out)
 {
-    return find(speed_templates, DT_COUNT(speed_templates), i, out);
+    const size_t number = i;
+    return find(speed_templates, DT_COUNT(speed_templates), number, &i, out) ||
+           find(dense_speed_templates, n_dense_speed_templates, number, &i, out);
 }

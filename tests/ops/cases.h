@@ -24,6 +24,7 @@ typedef enum op_fill {
     FILL_ZERO_ONE, /* a condition */
     FILL_STATS,    /* row 0 uniform in -0.5..0.5, row 1 uniform in 0.5..2: mean and 1/deviation */
     FILL_LABELS,   /* int32: a channel of input 0 or of the output; -1 in every 13th place */
+    FILL_NUMBERS,  /* int32 below 1000; -1 in every 13th place */
     FILL_MAXIMA    /* the MAX_POOL of input 1 */
 } op_fill;
 

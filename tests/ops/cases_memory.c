@@ -141,8 +141,10 @@ void op_case_values(const op_case *k, int input, float *to)
         return;
     }
     for (size_t i = 0; i < n; i++) {
-        if (k->op.in_type[input] == DT_INDEX)
-            to[i] = i % 13 == 12 ? -1.0f : (float)dt_rng_below(&r, (uint32_t)classes_of(&k->op));
+        if (k->op.in_type[input] == DT_INDEX) {
+            const size_t below = k->fill[input] == FILL_NUMBERS ? 1000 : classes_of(&k->op);
+            to[i] = i % 13 == 12 ? -1.0f : (float)dt_rng_below(&r, (uint32_t)below);
+        }
         else to[i] = value(k->fill[input], &r, i, n);
     }
 }

@@ -311,8 +311,10 @@ static void not_a_number_passes_through(void **state)
      .initial_state = (void *)(uintptr_t)text}
 // clang-format on
 
-int main(void)
+/* `test_devices [PATTERN]`: only the tests whose name fits, "dense*". */
+int main(int n_arguments, char **arguments)
 {
+    if (n_arguments > 1) cmocka_set_test_filter(arguments[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(list_covers_every_operation),
         GROUP("conv"),
@@ -323,6 +325,7 @@ int main(void)
         GROUP("reduce"),
         GROUP("classify"),
         GROUP("places"),
+        GROUP("dense"),
         cmocka_unit_test(sgd_agrees_with_reference_at_every_tail_length),
         cmocka_unit_test(sgd_reports_a_gradient_that_is_not_finite),
         cmocka_unit_test(not_a_number_passes_through),

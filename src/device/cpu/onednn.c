@@ -32,7 +32,7 @@ typedef struct onednn_state {
 /* The convolution as oneDNN's descriptors. */
 typedef struct conv_shapes {
     dnnl_memory_desc_t x, y, bias, weights, weights_oihw;
-    dnnl_dims_t stride, dilation, pad;
+    dnnl_dims_t stride, dilation, pad, pad_end; /* pad_end: below and to the right */
     bool with_bias;
 } conv_shapes;
 
@@ -80,6 +80,7 @@ static bool describe(const dt_op *op, conv_shapes *c)
         c->stride[i] = (dnnl_dim_t)(spec.stride ? spec.stride : 1);
         c->dilation[i] = (dnnl_dim_t)(spec.dilation ? spec.dilation - 1 : 0); /* oneDNN counts the holes */
         c->pad[i] = (dnnl_dim_t)spec.pad;
+        c->pad_end[i] = (dnnl_dim_t)(spec.pad + spec.pad_more);
     }
     const dnnl_dims_t bias = {(dnnl_dim_t)weights.n};
     return describe_activation(&c->x, x) && describe_activation(&c->y, y) &&
@@ -93,7 +94,7 @@ static dnnl_status_t describe_forward(const conv_shapes *c, dnnl_convolution_des
 {
     return dnnl_dilated_convolution_forward_desc_init(out, dnnl_forward_training, dnnl_convolution_direct, &c->x,
                                                       &c->weights, c->with_bias ? &c->bias : NULL, &c->y, c->stride,
-                                                      c->dilation, c->pad, c->pad);
+                                                      c->dilation, c->pad, c->pad_end);
 }
 
 /* oneDNN wants a hint for a gradient: the forward convolution. */
@@ -113,7 +114,7 @@ static bool make_description(const dt_cpu_device *d, const dt_op *op, const conv
             op->kind == DT_OP_CONV_GRAD_INPUT
                 ? dnnl_dilated_convolution_backward_data_desc_init(&backward, dnnl_convolution_direct, &c->x,
                                                                    &c->weights, &c->y, c->stride, c->dilation, c->pad,
-                                                                   c->pad)
+                                                                   c->pad_end)
                 : dnnl_dilated_convolution_backward_weights_desc_init(&backward, dnnl_convolution_direct, &c->x,
                                                                       &c->weights, NULL, &c->y, c->stride, c->dilation,
                                                                       c->pad, c->pad);

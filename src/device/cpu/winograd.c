@@ -183,8 +183,8 @@ static const dt_wino_loops *loops_for(dt_isa isa)
 static bool fits(const dt_op *op, dt_shape x, dt_shape y, size_t lanes)
 {
     const dt_conv_spec c = op->a.conv;
-    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == 1 && c.dilation == 1 && c.groups == 1 &&
-           !c.bias && x.h % DT_WINO_TILE == 0 && x.w % DT_WINO_TILE == 0 && x.c % lanes == 0 && y.c % lanes == 0 &&
+    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == 1 && c.pad_more == 0 && c.dilation == 1 &&
+           c.groups == 1 && !c.bias && x.h % DT_WINO_TILE == 0 && x.w % DT_WINO_TILE == 0 && x.c % lanes == 0 && y.c % lanes == 0 &&
            x.c <= DT_WINO_MOST_CHANNELS && y.c <= DT_WINO_MOST_CHANNELS;
 }
 

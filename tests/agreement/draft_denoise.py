@@ -1,0 +1,126 @@
+"""Denoising against PyTorch: predicting the noise under every base method and ADM, Adam, clipping, the moving average."""
+import itertools
+
+from dense_harness import DenoiseCase, dense_models, peers, torch, worn
+
+from harness import main
+
+PAIR = peers("teacher=unet_c16", "student=unet_c8")
+DML = {"name": "dml"}
+
+
+class Vanilla(DenoiseCase):
+    def test_both_schedules(self):
+        for schedule in ("linear", "cosine"):
+            with self.subTest(schedule=schedule):
+                self.agree(PAIR, {"name": "vanilla"}, task={"schedule": schedule})
+
+    def test_two_blocks_a_level(self):
+        self.agree(peers("peer=unet_c16d2"), {"name": "vanilla"}, images=24)
+
+    def test_dropout_and_attention_at_sixteen(self):
+        self.agree(peers("peer=unet_c64"), {"name": "vanilla"}, images=8, train={"batch": 2})
+
+
+class Kd(DenoiseCase):
+    def frozen(self):
+        networks = peers("teacher=unet_c16", "student=unet_c8")
+        networks[0]["frozen"] = True
+        return networks
+
+    def test_weight(self):
+        self.agree(self.frozen(), {"name": "kd", "weight": 0.6})
+
+    def test_alpha(self):
+        self.agree(self.frozen(), {"name": "kd", "alpha": 0.7})
+
+    def test_with_adm(self):
+        self.agree(self.frozen(), {"name": "kd"}, adm={})
+
+
+class Dml(DenoiseCase):
+    def test_pair(self):
+        self.agree(PAIR, DML)
+
+    def test_three_peers_and_warmup(self):
+        self.agree(peers("peer1=unet_c8", "peer2=unet_c16", "peer3=unet_c8"), {"name": "dml", "warmup_epochs": 3}, images=40)
+
+
+class Kdcl(DenoiseCase):
+    def test_targets(self):
+        for target in ("mean", "naive", "linear"):
+            with self.subTest(target=target):
+                self.agree(PAIR, {"name": "kdcl", "target": target}, images=40)
+
+    def test_general_is_recomputed_each_epoch(self):
+        self.agree(PAIR, {"name": "kdcl", "target": "general"}, data={"validation": 16}, images=64)
+
+
+class Switokd(DenoiseCase):
+    """A teacher that starts behind its student and learns quickly: first it learns, then it waits."""
+
+    def switch(self, adm=None):
+        start = {}
+        for name, seed, scale in (("teacher", 1, 1.1), ("student", 2, 0.8)):
+            net = worn(dense_models.build("unet_c8", seed=seed))
+            with torch.no_grad():
+                net.last().weight *= scale
+            start[name] = net
+        networks = peers("teacher=unet_c8", "student=unet_c8")
+        networks[1]["lr_scale"] = 0.1
+        outcomes = self.agree(networks, {"name": "switokd"}, adm=adm, start=start, images=40, train={"lr": 0.003})
+        self.assertEqual(set(outcomes), {(True,), (False,)})
+
+    def test_pair(self):
+        self.switch()
+
+    def test_with_adm(self):
+        self.switch(adm={})
+
+
+class Adm(DenoiseCase):
+    """Every combination of what the student and the teacher do, with the default view and weights."""
+
+
+def add_form(consensus, divergence):
+    def test(self):
+        self.agree(PAIR, DML, adm={"consensus": consensus, "divergence": divergence}, images=40)
+    setattr(Adm, f"test_{consensus}_{divergence}", test)
+
+
+for form in itertools.product(("align", "modulate", "off"), ("repel", "modulate", "off")):
+    add_form(*form)
+
+
+class AdmOptions(DenoiseCase):
+    def test_views(self):
+        for view, consensus, divergence in (("channel", "align", "repel"), ("channel", "modulate", "modulate"),
+                                            ("attention", "modulate", "modulate")):
+            with self.subTest(view=view, consensus=consensus):
+                self.agree(peers("teacher=unet_c8", "student=unet_c8"), DML, images=40,
+                           adm={"view": view, "consensus": consensus, "divergence": divergence})
+
+    def test_patches(self):
+        for patch in (1, 2, 8):
+            with self.subTest(patch=patch):
+                self.agree(PAIR, DML, adm={"patch": patch, "divergence": "repel"}, images=40)
+
+    def test_weights(self):
+        for weights in ("none", "uniform", "softmax"):
+            with self.subTest(weights=weights):
+                self.agree(PAIR, DML, adm={"weights": weights, "tau": 0.02}, images=40)
+
+
+class Training(DenoiseCase):
+    def test_clipping_and_warmup(self):
+        self.agree(PAIR, DML, train={"clip_norm": 0.3, "schedule": {"name": "constant", "warmup_epochs": 1}})
+
+    def test_average(self):
+        self.agree(PAIR, DML, train={"ema": 0.7})  # early: the warm start rules; from the 21st step it would not
+
+    def test_sgd(self):
+        self.agree(PAIR, DML, train={"optimizer": "sgd", "lr": 0.01, "weight_decay": 0.01})
+
+
+if __name__ == "__main__":
+    main()

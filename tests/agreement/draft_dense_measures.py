@@ -1,0 +1,75 @@
+"""What duet measures in the dense tasks, and the weight files it leaves, looked at from PyTorch."""
+import json
+
+from dense_harness import DenoiseCase, SegmentCase, dense_models, diffusion, peers, torch, to_state
+import numpy as np
+from torch.nn import functional as F
+
+import dense_measures as measures
+import dense_oracle as oracle
+from harness import duet, main
+
+
+def load(model, arrays, classes):
+    net = dense_models.build(model, classes).to(oracle.REAL)
+    net.load_state_dict(to_state(arrays), strict=True)
+    return net.eval()
+
+
+class Segment(SegmentCase):
+    def test_weights_and_measures(self):
+        folder, splits = self.pictures(40, self.SIZE, (3,))
+        networks = peers("teacher=seg8x2", "student=seg8")
+        recipe = self.recipe_of(None, {"name": "folder-seg", "path": str(folder), "normalise": "imagenet"}, networks, {"name": "dml"},
+                             None, {"epochs": 1, "evaluate_every": 1, "lr": 0.02})
+        _, states, out = self.run_duet(recipe)
+        pixels, masks = splits["val"]
+        for n in networks:
+            with self.subTest(model=n["model"]):
+                net = load(n["model"], states[n["name"]], self.CLASSES)
+                said = json.loads(duet("eval", out / f"{n['name']}.safetensors", "--data", "folder-seg", "--path", folder, "--json"))
+                self.look_at(said, net, pixels, masks)
+
+    def look_at(self, said, net, pixels, masks):
+        with torch.no_grad():
+            z = oracle.resize(net(self.seen(pixels).to(oracle.REAL)).output.double(), masks.shape[1:], net.align)
+        p = F.softmax(z, dim=1).numpy().transpose(1, 0, 2, 3).reshape(self.CLASSES, -1)
+        wanted = measures.scores(measures.confusion(p.argmax(axis=0), masks.reshape(-1), self.CLASSES))
+        self.assertAlmostEqual(said["miou"], wanted["miou"], delta=1e-3)  # a pixel of 12,000 may be on the other side
+        self.assertAlmostEqual(said["pixel_accuracy"], wanted["accuracy"], delta=1e-3)
+        for found, iou in zip(said["iou"], wanted["iou"]):
+            if np.isnan(iou):
+                self.assertIsNone(found)
+            else:
+                self.assertAlmostEqual(found, iou, delta=3e-3)
+        y = torch.from_numpy(masks).long()
+        self.assertAlmostEqual(said["cross_entropy"], F.cross_entropy(z, y, ignore_index=oracle.IGNORE).item(), places=4)
+        self.assertAlmostEqual(said["calibration_error"], measures.calibration_error(p, masks.reshape(-1)), places=3)
+
+
+class Denoise(DenoiseCase):
+    def test_weights_and_validation_loss(self):
+        folder, pixels, _ = self.data_of(40)
+        networks = peers("teacher=unet_c16", "student=unet_c8")
+        recipe = self.recipe_of({"schedule": "cosine"}, {"name": "cifar100", "path": str(folder)}, networks, {"name": "dml"}, None,
+                             {"epochs": 1, "evaluate_every": 1, "lr": 0.002})
+        _, states, out = self.run_duet(recipe)
+        test = self.test_pixels(folder)
+        for n in networks:
+            with self.subTest(model=n["model"]):
+                net = load(n["model"], states[n["name"]], None)
+                said = json.loads(duet("eval", out / f"{n['name']}.safetensors", "--data", "cifar100", "--path", folder, "--json"))
+                x, t, eps = self.validation_batch(test, 1, "cosine")
+                with torch.no_grad():
+                    e = net(x.to(oracle.REAL), t).output.double()
+                loss, bins = diffusion.validation_loss((e - eps).pow(2).mean(dim=(1, 2, 3)).numpy(), 1000)
+                self.assertAlmostEqual(said["loss"], loss, delta=1e-5)
+                self.assertTrue(np.allclose(said["bins"], bins, rtol=0, atol=1e-5))
+
+    @staticmethod
+    def test_pixels(folder):
+        return np.fromfile(folder / "test.bin", dtype=np.uint8).reshape(-1, 3074)[:, 2:].reshape(-1, 3, 32, 32)
+
+
+if __name__ == "__main__":
+    main()
