@@ -309,7 +309,7 @@ static void list_strangers(const dt_saved *file, const dt_network_state *n, dt_t
     size_t named = 0;
     for (size_t i = 0; i < file->n_tensors; i++) {
         const char *name = file->tensors[i].name;
-        if (has_place(n, name, true)) continue;
+        if (has_place(n, name, true) || strstr(name, tracked_name)) continue; /* a counter without its norm says nothing */
         if (!named) dt_text_append(out, "; not used: ");
         list_one(out, &named, name, (int)strlen(name), "");
     }
