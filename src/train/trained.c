@@ -78,7 +78,7 @@ static duet_status read_card(dt_trained *c, const char *path, const char *model,
 
 static dt_network_size own_size(const dt_trained *c, size_t batch)
 {
-    return (dt_network_size){.classes = c->classes, .height = c->model->image, .width = c->model->image, .batch = batch};
+    return (dt_network_size){.classes = c->classes, .height = c->model->image, .width = dt_model_width(c->model), .batch = batch};
 }
 
 dt_normalisation dt_trained_normalisation(const dt_trained *c, const dt_data_facts *data)
