@@ -321,8 +321,8 @@ static void attention_may_have_its_older_names(void **state)
     dt_device *d = device();
     dt_graph *from_graph, *to_graph;
     dt_state *from = state_of(d, &from_graph, "unet_c8", 0, 1), *to = state_of(d, &to_graph, "unet_c8", 0, 2);
-    dt_saved *file;
-    dt_saver *out;
+    dt_saved *file = NULL;
+    dt_saver *out = NULL;
     duet_error err;
     char name[128];
     size_t renamed = 0;
