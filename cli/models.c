@@ -5,8 +5,8 @@
 #include <string.h>
 
 static const cli_option options[] = {
-    {"--classes", "N", "count the classifier for so many classes (100)"},
-    {"--json", NULL, "a list of objects with name, family, parameters, buffers, macs and taps"},
+    {"--classes", "N", "count every classifier for so many classes (as many as the data it is made for)"},
+    {"--json", NULL, "a list of objects with name, family, task, parameters, buffers, macs, picture, classes and taps"},
     {0},
 };
 
@@ -16,7 +16,13 @@ static void print_json(const duet_model *m, bool first)
     cli_json_string(stdout, m->name);
     printf(", \"family\": ");
     cli_json_string(stdout, m->family);
-    printf(", \"parameters\": %zu, \"buffers\": %zu, \"macs\": %.0f, \"image\": %zu, \"taps\": {", m->parameters, m->buffers, m->macs, m->image);
+    printf(", \"task\": ");
+    cli_json_string(stdout, m->task);
+    printf(", \"parameters\": %zu, \"buffers\": %zu, \"macs\": %.0f, \"image\": %zu, \"image_width\": %zu, \"classes\": ", m->parameters, m->buffers,
+           m->macs, m->image, m->image_width);
+    if (m->classes) printf("%zu", m->classes);
+    else printf("null");
+    printf(", \"taps\": {");
     for (size_t t = 0; t < m->n_taps; t++) {
         printf("%s", t ? ", " : "");
         cli_json_string(stdout, m->taps[t].name);
@@ -25,11 +31,19 @@ static void print_json(const duet_model *m, bool first)
     printf("}}");
 }
 
+/* "40.8 M"; the networks for large pictures in thousands of that. */
+static void print_macs(double macs)
+{
+    const bool large = macs >= 1e10;
+    printf("%9.1f %c", macs / (large ? 1e9 : 1e6), large ? 'G' : 'M');
+}
+
 static void print_row(const duet_model *m)
 {
     char parameters[32], buffers[32];
-    printf("%s%-12s%s %12s %9s %9.1f M", cli_on(stdout, CLI_NAME), m->name, cli_off(stdout), cli_thousands(m->parameters, parameters),
-           cli_thousands(m->buffers, buffers), m->macs / 1e6);
+    printf("%s%-24s%s %12s %9s ", cli_on(stdout, CLI_NAME), m->name, cli_off(stdout), cli_thousands(m->parameters, parameters),
+           cli_thousands(m->buffers, buffers));
+    print_macs(m->macs);
     for (size_t t = 0; t < m->n_taps; t++) {
         if (strcmp(m->taps[t].name, "features") != 0) continue;
         printf("   %zux%zux%zu", m->taps[t].channels, m->taps[t].height, m->taps[t].width);
@@ -39,16 +53,28 @@ static void print_row(const duet_model *m)
 
 static void print_head(void)
 {
-    printf("%s%-12s %12s %9s %11s   %s%s\n", cli_on(stdout, CLI_BOLD), "model", "parameters", "buffers", "MACs", "features", cli_off(stdout));
+    printf("%s%-24s %12s %9s %11s   %s%s\n", cli_on(stdout, CLI_DIM), "", "parameters", "buffers", "MACs", "features", cli_off(stdout));
 }
 
-static void print_foot(int64_t classes)
+/* Networks for the same task, picture and classes stand together. */
+static void print_group(const duet_model *m, const duet_model *before)
 {
-    char text[400];
-    snprintf(text, sizeof text,
-             "For 32x32 pictures and %lld classes. MACs: multiply-adds for one picture, forward; a training step takes about three times as many. "
-             "Features: channels x height x width of the map that enters global pooling. All maps: duet models --json.",
-             (long long)classes);
+    char title[120];
+    if (before && !strcmp(before->task, m->task) && before->image == m->image && before->image_width == m->image_width &&
+        before->classes == m->classes)
+        return;
+    const int used = snprintf(title, sizeof title, "%s, pictures of %zux%zu", m->task, m->image, m->image_width);
+    if (m->classes) snprintf(title + used, sizeof title - (size_t)used, ", %zu classes", m->classes);
+    if (before) printf("\n");
+    cli_heading(title);
+}
+
+static void print_foot(void)
+{
+    static const char text[] =
+        "MACs: multiply-adds for one such picture, forward; a training step takes about three times as many. Features: channels x height x "
+        "width of the map that the last layer (a classifier of pictures: global pooling) reads. Auxiliary heads are counted in. All maps: duet "
+        "models --json.";
     printf("\n%s", cli_on(stdout, CLI_DIM));
     cli_print_folded(stdout, 0, text);
     printf("%s", cli_off(stdout));
@@ -58,17 +84,22 @@ static int run(const cli_arguments *a)
 {
     const bool json = cli_given(a, "--json");
     int64_t classes;
-    if (!cli_whole(a, "--classes", 1, 1000000, 100, &classes)) return CLI_WRONG;
+    if (!cli_whole(a, "--classes", 1, 1000000, 0, &classes)) return CLI_WRONG;
     if (!json) print_head();
+    duet_model m, before;
     for (size_t i = 0; i < duet_model_count(); i++) {
-        duet_model m;
         duet_error err;
         if (duet_model_at(i, (size_t)classes, &m, &err)) return cli_fail(&err);
-        if (json) print_json(&m, i == 0);
-        else print_row(&m);
+        if (json) {
+            print_json(&m, i == 0);
+        } else {
+            print_group(&m, i ? &before : NULL);
+            print_row(&m);
+        }
+        before = m;
     }
     if (json) printf("\n]\n");
-    else print_foot(classes);
+    else print_foot();
     return CLI_DONE;
 }
 
@@ -76,7 +107,7 @@ const cli_command cli_models = {
     .name = "models",
     .summary = "list the networks and what each costs",
     .usage = "models [--classes N] [--json]",
-    .text = "Lists every network that a recipe may name (networks[].model), with its parameters, running statistics and multiply-adds.",
+    .text = "Lists every network that a recipe may name (networks[].model), with its task, its parameters, running statistics and multiply-adds.",
     .example = "duet models\nduet models --json",
     .options = options,
     .run = run,

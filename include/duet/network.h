@@ -22,16 +22,18 @@ typedef struct duet_tap {
 
 typedef struct duet_model {
     const char *name, *family, *help; /* live as long as the library, as the names of taps do */
-    size_t image;                     /* the side of the picture, in pixels */
+    const char *task;                 /* what it is for: "classify", "segment", "denoise" */
+    size_t image, image_width;        /* height and width of the picture it is made for, in pixels: what macs and taps are of */
+    size_t classes;                   /* that it was counted for; 0: its task has none */
     size_t parameters, buffers;       /* buffers: running statistics, with a counter for each batch norm, as PyTorch counts */
-    double macs;                      /* multiply-adds for one picture: convolutions and the linear layer, padding counted */
+    double macs;                      /* multiply-adds for one picture: convolutions, linear layers, attention; padding counted */
     duet_tap taps[DUET_MAX_TAPS];
     size_t n_taps;
 } duet_model;
 
 DUET_API size_t duet_model_count(void);
 
-/* Model i of duet_model_count for so many classes.
+/* Model i of duet_model_count for so many classes; 0: as many as the data it is made for has. Auxiliary heads are counted in.
  * Errors:  DUET_ARG (i, classes), DUET_MEMORY. */
 DUET_API duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error *err);
 
@@ -45,7 +47,7 @@ typedef struct duet_network_options {
     size_t classes;     /* [as the file says] */
     const char *device; /* ["cpu"] */
     int threads;        /* [all cores this process may use] */
-    size_t batch;       /* pictures computed at once [100] */
+    size_t batch;       /* pictures computed at once [100 of 32x32, fewer of larger ones] */
 } duet_network_options;
 
 /* Reads a weights file (safetensors, with PyTorch's names) and makes it ready to classify.

@@ -6,8 +6,6 @@
 
 _Static_assert((int)DUET_MAX_TAPS == (int)DT_MAX_TAPS, "the public limit follows the inner one");
 
-enum { BATCH = 100 }; /* large enough to amortise a run, small enough for any machine */
-
 /* ---- models ------------------------------------------------------------------------------------------------- */
 
 size_t duet_model_count(void)
@@ -21,10 +19,11 @@ duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error 
 {
     const dt_model *m = dt_model_at(i);
     if (!m) return dt_fail(err, DUET_ARG, "there is no model number %zu; there are %zu, counted from 0", i, duet_model_count());
-    if (classes < 1 || classes > INT32_MAX) return dt_fail(err, DUET_ARG, "%s: %zu classes; at least 1 is needed", m->name, classes);
+    if (classes > INT32_MAX) return dt_fail(err, DUET_ARG, "%s: %zu classes are too many", m->name, classes);
     dt_model_facts facts;
     DT_TRY(dt_model_measure(m, classes, &facts, err));
-    *out = (duet_model){.name = m->name, .family = m->family, .help = m->help, .image = m->image, .parameters = facts.parameters,
+    *out = (duet_model){.name = m->name, .family = m->family, .help = m->help, .task = dt_model_task(m), .image = m->image,
+                        .image_width = dt_model_width(m), .classes = m->classes && classes ? classes : m->classes, .parameters = facts.parameters,
                         .buffers = facts.buffers, .macs = facts.macs, .n_taps = (size_t)facts.built.n_taps};
     for (size_t t = 0; t < out->n_taps; t++) {
         const dt_shape s = facts.tap_shape[t];
@@ -54,7 +53,7 @@ duet_status duet_network_open(const char *weights, const duet_network_options *o
     const duet_network_options o = options ? *options : (duet_network_options){0};
     duet_network *network = dt_alloc(1, sizeof *network);
     if (!network) return dt_fail(err, DUET_MEMORY, "%s: not enough memory", weights);
-    duet_status st = dt_trained_open(weights, o.model, o.classes, o.device ? o.device : "cpu", o.threads, o.batch ? o.batch : BATCH,
+    duet_status st = dt_trained_open(weights, o.model, o.classes, o.device ? o.device : "cpu", o.threads, o.batch,
                                         &network->inner, err);
     if (!st) {
         const dt_inference *i = &network->inner->network;

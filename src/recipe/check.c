@@ -107,6 +107,10 @@ static duet_status check_network(const dt_recipe *r, int i, const dt_yaml *root,
                               "found true without init: %s would stay random and teach noise; add `init: "
                               "FILE.safetensors`, or remove `frozen`",
                               n->name);
+    snprintf(path, sizeof path, "networks.%d.init_strict", i);
+    if (!n->init_strict && (n->frozen || !n->init))
+        return dt_recipe_fail(err, dt_yaml_place(root, path), path, "found false %s; allowed: true",
+                              n->frozen ? "for a frozen network, whose random parts would teach noise" : "without init, which leaves nothing to read");
     return DUET_OK;
 }
 

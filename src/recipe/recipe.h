@@ -10,7 +10,7 @@ typedef struct dt_recipe_network {
     const char *name, *model, *init; /* init: NULL = random, else a safetensors file */
     int role;                        /* dt_role */
     double lr_scale;
-    bool frozen;
+    bool frozen, init_strict;
 } dt_recipe_network;
 
 /* Everything a run needs to know, with every default filled in. Does not change once it is read. */

@@ -37,6 +37,8 @@ static const dt_option network_options[] = {
     {"model", DT_OPTION_TEXT, NETWORK(model), NULL, 0, 0, NULL, "its architecture (`duet models` lists sizes)"},
     {"role", DT_OPTION_CHOICE, NETWORK(role), "peer", 0, 0, dt_role_choices, "who it is to methods that tell networks apart, and to adm"},
     {"init", DT_OPTION_TEXT, NETWORK(init), "random", 0, 0, NULL, "random, or a .safetensors file of the same model to start from"},
+    {"init_strict", DT_OPTION_BOOL, NETWORK(init_strict), "true", 0, 0, NULL,
+     "must the file hold the whole network and nothing else? false: a backbone alone will do; what it lacks is random, and listed"},
     {"lr_scale", DT_OPTION_REAL, NETWORK(lr_scale), "1", 0, 1000, NULL, "times train.lr: its own learning rate"},
     {"frozen", DT_OPTION_BOOL, NETWORK(frozen), "false", 0, 0, NULL, "not trained, in inference mode; needs `init`"},
     {0},

@@ -58,7 +58,7 @@ static dt_node over_valid(dt_graph *g, dt_node x, const dt_targets *t)
 static dt_node loss(dt_graph *g, const dt_built *own, const dt_targets *t)
 {
     dt_node main = over_valid(g, dt_pixel_cross_entropy(g, own->output, t->labels, own->align), t);
-    if (own->aux == DT_NONE || t->config->aux_weight == 0) return main;
+    if (own->aux == DT_NONE) return main;
     dt_node aux = over_valid(g, dt_pixel_cross_entropy(g, own->aux, t->labels, own->align), t);
     return dt_add(g, main, dt_scale(g, aux, t->config->aux_weight));
 }

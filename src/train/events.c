@@ -196,6 +196,7 @@ void dt_event_epoch(dt_text *out, const dt_epoch_facts *e)
     losses(out, s, 0, t);
     if (e->test) evaluation(out, "test", s, e->test);
     if (e->validation) evaluation(out, "validation", s, e->validation);
+    if (e->raw) evaluation(out, "raw", s, e->raw);
     open_object(out, "terms");
     for (int i = 0; i < s->losses.n_terms; i++) number(out, s->losses.terms[i].name, dt_tally_term(t, i));
     close_object(out);
@@ -274,6 +275,7 @@ void dt_metrics_header(dt_text *out, const dt_session *s, bool validated)
     }
     for (int i = 0; i < s->peers.n && validated; i++)
         for (int k = 0; k < one->n_metrics; k++) column(out, "%s.validation.%s", peers[i].name, one->metrics[k].name);
+    for (int i = 0; i < s->peers.n && s->raw[0].program; i++) column(out, "%s.raw.%s", peers[i].name, one->metrics[0].name);
     for (int a = 0; a < s->peers.n; a++)
         for (int b = a + 1; b < s->peers.n; b++)
             for (int k = 0; k < two->n_metrics; k++) column(out, "%s-%s.%s", peers[a].name, peers[b].name, two->metrics[k].name);
@@ -298,6 +300,7 @@ void dt_metrics_row(dt_text *out, const dt_epoch_facts *e, bool validated)
         measure_cells(out, one, test ? test->measures[i].value : NULL);
     }
     for (int i = 0; i < s->peers.n && validated; i++) measure_cells(out, one, validation ? validation->measures[i].value : NULL);
+    for (int i = 0; i < s->peers.n && s->raw[0].program; i++) cell(out, e->raw ? e->raw->measures[i].value[0] : (double)NAN);
     for (int a = 0; a < s->peers.n; a++)
         for (int b = a + 1; b < s->peers.n; b++) measure_cells(out, two, test ? test->pairs[a][b].value : NULL);
     for (int i = 0; i < s->losses.n_terms; i++) cell(out, dt_tally_term(t, i));

@@ -34,7 +34,7 @@ typedef struct dt_run {
     dt_run_state state;
     int64_t steps_per_epoch;
     double eval_s, last_progress_s;   /* duration of the last evaluation; time of the last progress event */
-    dt_evaluation *evaluations;       /* [2]: test, validation */
+    dt_evaluation *evaluations;       /* [3]: test, validation, test with raw weights where there are averaged ones */
     float *held_logits[DT_MAX_NETWORKS]; /* for a method with refresh; else NULL */
     int32_t *held_labels;
 } dt_run;
@@ -156,7 +156,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
     DT_TRY(dt_loader_create(&train, &run->train, err));
     DT_TRY(dt_loader_create(&test, &run->test, err));
     if (run->n_held) DT_TRY(dt_loader_create(&validation, &run->validation, err));
-    run->evaluations = dt_alloc(2, sizeof *run->evaluations);
+    run->evaluations = dt_alloc(3, sizeof *run->evaluations);
     if (!run->evaluations) return dt_fail(err, DUET_MEMORY, "no memory for evaluations");
     const dt_network_size size = {.classes = own->classes, .height = own->height, .width = own->width, .batch = eval_batch};
     return dt_session_prepare_evaluation(run->session, size, err);
@@ -211,6 +211,8 @@ static duet_status start(dt_run *run, duet_error *err)
 {
     DT_TRY(dt_folder_create(&run->folder, run->options->out, run->given, err));
     DT_TRY(dt_environment_write(&run->folder, run->session, err));
+    for (int i = 0; i < run->recipe->n_networks; i++)
+        if (run->session->left_out[i].bytes) dt_say(&run->options->observer.log, "%s", run->session->left_out[i].bytes);
     dt_event_start(&run->folder.line, run->session, &run->facts, run->steps_per_epoch, run->held, run->n_held);
     DT_TRY(dt_folder_log(&run->folder, err));
     dt_metrics_header(&run->folder.line, run->session, run->n_held > 0);
@@ -400,6 +402,8 @@ static dt_subjects subjects_of(const dt_run *run)
     return (dt_subjects){run->session->eval, run->session->peers.n, run->recipe->task, &run->recipe->task_config};
 }
 
+static bool has_averages(const dt_run *run) { return run->session->raw[0].program != NULL; }
+
 /* What a method wants to know of the held-out images, once per epoch, before its first step (KDCL general). */
 static duet_status refresh_method(dt_run *run, duet_error *err)
 {
@@ -451,6 +455,11 @@ static duet_status evaluate(dt_run *run, bool *done, duet_error *err)
     if (epoch % r->train.evaluate_every != 0 && epoch != r->train.epochs) return DUET_OK;
     DT_TRY(dt_evaluate(&of, run->test, NULL, NULL, run->options->stop, &run->evaluations[0], err));
     if (run->n_held) DT_TRY(dt_evaluate(&of, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1], err));
+    if (has_averages(run)) {
+        dt_subjects raw = of;
+        raw.networks = run->session->raw;
+        DT_TRY(dt_evaluate(&raw, run->test, NULL, NULL, run->options->stop, &run->evaluations[2], err));
+    }
     run->eval_s = dt_now_s() - began;
     *done = true;
     return DUET_OK;
@@ -469,7 +478,8 @@ static duet_status keep_results(dt_run *run, duet_error *err)
         r->best = test->measures[i];
         r->best_epoch = epoch;
         run->state.best_score[i] = score;
-        DT_TRY(save_network(run, run->session->state, i, ".best", epoch, err));
+        dt_state *averaged = dt_state_averaged(run->session->state);
+        DT_TRY(save_network(run, averaged ? averaged : run->session->state, i, ".best", epoch, err));
     }
     return DUET_OK;
 }
@@ -506,7 +516,8 @@ static duet_status write_epoch(dt_run *run, bool evaluated, duet_error *err)
                                   .run = &run->state,
                                   .report = &report,
                                   .test = evaluated ? &run->evaluations[0] : NULL,
-                                  .validation = evaluated && run->n_held ? &run->evaluations[1] : NULL};
+                                  .validation = evaluated && run->n_held ? &run->evaluations[1] : NULL,
+                                  .raw = evaluated && has_averages(run) ? &run->evaluations[2] : NULL};
     dt_event_epoch(&run->folder.line, &facts);
     DT_TRY(dt_folder_log(&run->folder, err));
     dt_metrics_row(&run->folder.line, &facts, run->n_held > 0);

@@ -237,7 +237,9 @@ static duet_status first_weights(dt_session *s, duet_error *err)
         DT_TRY(dt_state_learn_by(s->state, i, &rule, err));
         /* Also with a file: whatever the file lacks start from a known state. */
         DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
-        if (file) DT_TRY(dt_weights_load(s->state, i, file, err));
+        if (!file) continue;
+        if (r->networks[i].init_strict) DT_TRY(dt_weights_load(s->state, i, file, err));
+        else DT_TRY(dt_weights_load_part(s->state, i, file, &s->left_out[i], err));
     }
     return DUET_OK;
 }
@@ -268,7 +270,9 @@ duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, d
         if (s->eval[i].program) continue;
         const dt_model *model = dt_model_find(n->model, err);
         if (!model) return err ? err->status : DUET_ARG;
-        DT_TRY(dt_inference_create(s->state, i, n->name, model, size, &s->eval[i], err));
+        dt_state *averaged = dt_state_averaged(s->state);
+        DT_TRY(dt_inference_create(averaged ? averaged : s->state, i, n->name, model, size, &s->eval[i], err));
+        if (averaged) DT_TRY(dt_inference_create(s->state, i, n->name, model, size, &s->raw[i], err));
     }
     return DUET_OK;
 }
@@ -276,7 +280,11 @@ duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, d
 void dt_session_destroy(dt_session *s)
 {
     if (!s) return;
-    for (int i = 0; i < DT_MAX_NETWORKS; i++) dt_inference_release(&s->eval[i]);
+    for (int i = 0; i < DT_MAX_NETWORKS; i++) {
+        dt_inference_release(&s->eval[i]);
+        dt_inference_release(&s->raw[i]);
+        dt_text_release(&s->left_out[i]);
+    }
     dt_program_destroy(s->step);
     dt_state_destroy(s->state);
     dt_graph_destroy(s->graph);

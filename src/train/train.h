@@ -36,6 +36,12 @@ duet_status dt_weights_save(const dt_state *s, int network, const char *path, co
  * does not. The network is restarted (dt_state_restart). On error the state is untouched. */
 duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err);
 
+/* Reads what a file has of the network, which may be a backbone alone under its own names ("conv1.weight" for our
+ * "backbone.conv1.weight"); other tensors, also those of another shape, keep their values. left_out: gets a sentence that says how
+ * much was read, what was not there, and what of the file was not used.
+ * Errors:  DUET_FORMAT when nothing fits or a type does not. On error the state is untouched. */
+duet_status dt_weights_load_part(dt_state *s, int network, const char *path, dt_text *left_out, duet_error *err);
+
 /* The seed of data sets that are drawn (shapes): one for all, so that runs with other training seeds, and later
  * evaluations, see the same pictures. */
 enum { DT_DATA_SEED = DT_SHAPES_SEED };
@@ -93,7 +99,7 @@ typedef struct dt_trained {
     int64_t epoch;          /* -1 when the file does not say */
 } dt_trained;
 
-/* model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. */
+/* batch 0: by the size of its pictures. model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. */
 duet_status dt_trained_open(const char *path, const char *model, size_t classes, const char *device, int threads,
                                size_t batch, dt_trained **out, duet_error *err);
 void dt_trained_close(dt_trained *c);
@@ -138,6 +144,7 @@ typedef struct dt_session {
     dt_losses losses; /* its nodes can be read after a step: losses, terms, choice; a term only when its variant ran */
     dt_state *state;
     dt_program *step;
+    dt_text left_out[DT_MAX_NETWORKS]; /* what an init file that need not hold the whole network had for it; empty: there was none */
     dt_node image[DT_MAX_NETWORKS]; /* input of each network; the same node when views are shared */
     int n_views;
     dt_node time, dropout_key; /* inputs that all networks share; DT_NONE where the task or the models have none */
@@ -145,7 +152,8 @@ typedef struct dt_session {
     int32_t dropout;          /* what dropout_key is set to: the number of the step, from 0 */
     /* Tokens of the updates, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
     dt_node finite[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
-    dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called */
+    dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called; with averaged weights where there are such */
+    dt_inference raw[DT_MAX_NETWORKS];  /* and then with the weights as they are; without averages: none */
 } dt_session;
 
 /* Builds, differentiates and compiles the step, and gives every network its first weights (init file or random by

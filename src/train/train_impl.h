@@ -106,6 +106,7 @@ typedef struct dt_epoch_facts {
     const dt_run_state *run;     /* tally of the epoch; run->epoch still counts from 0 */
     const dt_epoch_report *report;
     const dt_evaluation *test, *validation; /* NULL: not evaluated, no split */
+    const dt_evaluation *raw;               /* test set, weights as they are where `test` has averaged ones; NULL: there are no averages */
 } dt_epoch_facts;
 
 /* Each appends one line, with its newline, to the text. */

@@ -60,25 +60,25 @@ static duet_status read_card(dt_trained *c, const char *path, const char *model,
     if (!model && !said)
         st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; name it, for example --model resnet20",
                      path);
-    else if (c->classes < 2 || c->classes > 1000000)
+    else if (!(c->model = dt_model_find(model ? model : said, err))) {
+        st = err ? err->status : DUET_ARG;
+        dt_context(err, "%s", path);
+    } else if (!(c->task = dt_task_find(dt_model_task(c->model), err)))
+        st = err ? err->status : DUET_ARG;
+    else if (!(c->task->needs & DT_NEEDS_NOISE) && (c->classes < 2 || c->classes > 1000000))
         st = dt_fail(err, DUET_FORMAT,
                      "%s: does not say how many classes it knows; name the data set it was trained on", path);
-    else {
-        c->model = dt_model_find(model ? model : said, err);
-        if (!c->model) {
-            st = err ? err->status : DUET_ARG;
-            dt_context(err, "%s", path);
-        } else if (!(c->task = dt_task_find(dt_model_task(c->model), err)))
-            st = err ? err->status : DUET_ARG;
-        read_noise(c, file);
-    }
+    else read_noise(c, file);
     dt_saved_close(file);
     return st;
 }
 
 static dt_network_size own_size(const dt_trained *c, size_t batch)
 {
-    return (dt_network_size){.classes = c->classes, .height = c->model->image, .width = c->model->image, .batch = batch};
+    enum { PIXELS = 100 * 32 * 32 }; /* large enough to amortise a run, small enough for any machine */
+    const size_t pixels = c->model->image * dt_model_width(c->model);
+    if (batch == 0) batch = pixels < PIXELS ? PIXELS / pixels : 1;
+    return (dt_network_size){.classes = c->classes, .height = c->model->image, .width = dt_model_width(c->model), .batch = batch};
 }
 
 dt_normalisation dt_trained_normalisation(const dt_trained *c, const dt_data_facts *data)

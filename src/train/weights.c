@@ -2,7 +2,9 @@
  *
  * Our state holds one count of tracked batches per network; PyTorch's file holds one per batch norm, right after its
  * running_var. Everything else is tensor by tensor, in the order of the graph, which is the order of a state_dict.
- * Reading checks every name, shape and type before the first byte is written into the state. */
+ * Reading checks every name, shape and type before the first byte is written into the state. A file may hold a part of the
+ * network, most often its backbone, where the caller says so; and attention's layers may go by the names they had when the first
+ * public diffusion networks were saved. */
 #include "train_impl.h"
 
 #include <math.h>
@@ -75,6 +77,58 @@ static bool tracked_beside(const char *name, char *out, size_t bytes)
     return true;
 }
 
+/* What diffusers called attention's layers before 2023. */
+static const char *const older_names[][2] = {
+    {".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."},
+};
+
+/* "x.to_q.weight" -> "x.query.weight" in out; false for a tensor that has one name only. */
+static bool older_name(const char *name, char *out, size_t bytes)
+{
+    for (size_t i = 0; i < DT_COUNT(older_names); i++) {
+        const char *at = strstr(name, older_names[i][0]);
+        if (!at) continue;
+        const int written = snprintf(out, bytes, "%.*s%s%s", (int)(at - name), name, older_names[i][1], at + strlen(older_names[i][0]));
+        return written > 0 && (size_t)written < bytes;
+    }
+    return false;
+}
+
+/* The part of a name that a file of a part alone has: "backbone.conv1.weight" -> "conv1.weight"; NULL: there is none. */
+static const char *name_alone(const char *name)
+{
+    const char *dot = strchr(name, '.');
+    return dot ? dot + 1 : NULL;
+}
+
+/* The tensor of the file that is meant by ours; part: the file may hold a part of the network under the part's own names. */
+static const dt_saved_tensor *find(const dt_saved *file, const char *name, bool part)
+{
+    char older[256];
+    const dt_saved_tensor *found = dt_saved_find(file, name);
+    if (!found && older_name(name, older, sizeof older)) found = dt_saved_find(file, older);
+    const char *alone = part ? name_alone(name) : NULL;
+    return found || !alone ? found : find(file, alone, false);
+}
+
+/* Is the file's tensor this one, or the counter beside it? */
+static bool is_named(const char *in_file, const char *name, bool part)
+{
+    char other[256];
+    if (strcmp(in_file, name) == 0) return true;
+    if (tracked_beside(name, other, sizeof other) && strcmp(in_file, other) == 0) return true;
+    if (older_name(name, other, sizeof other) && strcmp(in_file, other) == 0) return true;
+    const char *alone = part ? name_alone(name) : NULL;
+    return alone && is_named(in_file, alone, false);
+}
+
+static bool has_place(const dt_network_state *n, const char *in_file, bool part)
+{
+    for (size_t i = 0; i < n->n_tensors; i++)
+        if (is_named(in_file, n->tensors[i].name, part)) return true;
+    return false;
+}
+
 /* ---- writing --------------------------------------------------------------------------------------------------- */
 
 static void declare(dt_saver *out, const dt_network_state *n)
@@ -139,34 +193,19 @@ static duet_status check_tracked(const dt_saved *file, const char *name, int64_t
     return DUET_OK;
 }
 
-/* A tensor of the file that the network has no place for; NULL: none. */
-static const char *stranger(const dt_saved *file, const dt_network_state *n)
-{
-    char tracked[256];
-    for (size_t i = 0; i < file->n_tensors; i++) {
-        bool known = false;
-        for (size_t j = 0; j < n->n_tensors && !known; j++) {
-            const char *name = n->tensors[j].name;
-            known = strcmp(name, file->tensors[i].name) == 0 ||
-                    (tracked_beside(name, tracked, sizeof tracked) && strcmp(tracked, file->tensors[i].name) == 0);
-        }
-        if (!known) return file->tensors[i].name;
-    }
-    return NULL;
-}
-
 static duet_status check_all(const dt_saved *file, const dt_network_state *n, int64_t *batches, duet_error *err)
 {
     char tracked[256];
     for (size_t i = 0; i < n->n_tensors; i++) {
-        const dt_saved_tensor *found = dt_saved_find(file, n->tensors[i].name);
+        const dt_saved_tensor *found = find(file, n->tensors[i].name, false);
         if (!found) return dt_fail(err, DUET_FORMAT, "tensor %s is missing", n->tensors[i].name);
         DT_TRY(dt_check_saved(found, &n->tensors[i], err));
         if (tracked_beside(n->tensors[i].name, tracked, sizeof tracked))
             DT_TRY(check_tracked(file, tracked, batches, err));
     }
-    const char *extra = stranger(file, n);
-    if (extra) return dt_fail(err, DUET_FORMAT, "tensor %s has no place in the network", extra);
+    for (size_t i = 0; i < file->n_tensors; i++)
+        if (!has_place(n, file->tensors[i].name, false))
+            return dt_fail(err, DUET_FORMAT, "tensor %s has no place in the network", file->tensors[i].name);
     return DUET_OK;
 }
 
@@ -179,36 +218,133 @@ static void blame_model(const dt_saved *file, duet_error *err)
     snprintf(err->message + used, sizeof err->message - used, " (the file says it holds the weights of %s)", model);
 }
 
+/* Copies what the file has; check_all or check_part was here before. */
+static duet_status read_tensors(dt_state *s, int network, const dt_saved *file, bool part, duet_error *err)
+{
+    const dt_network_state *n = &s->networks[network];
+    float *buffer = dt_alloc(dt_network_largest_tensor(n), sizeof *buffer);
+    if (!buffer) return dt_fail(err, DUET_MEMORY, "no memory for reading weights");
+    for (size_t i = 0; i < n->n_tensors; i++) {
+        const dt_tensor *t = &n->tensors[i];
+        const dt_saved_tensor *found = find(file, t->name, part);
+        if (!found || dt_check_saved(found, t, NULL)) continue;
+        /* By way of the buffer, for the file's bytes may be unaligned. */
+        memcpy(buffer, found->bytes, t->count * sizeof *buffer);
+        dt_state_write(s, network, t, buffer);
+    }
+    dt_state_restart(s, network);
+    dt_free(buffer);
+    return DUET_OK;
+}
+
 duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err)
 {
     dt_network_state *n = &s->networks[network];
     dt_saved *file = NULL;
-    float *buffer = NULL;
     int64_t batches = 0;
-    duet_status st = dt_saved_open(path, &file, err);
-    if (st) return st;
+    DT_TRY(dt_saved_open(path, &file, err));
+    duet_status st = check_all(file, n, &batches, err);
+    if (st) blame_model(file, err);
+    else st = read_tensors(s, network, file, false, err);
+    if (st) dt_context(err, "%s: weights for %s", path, n->name);
+    else n->batches_tracked = batches;
+    dt_saved_close(file);
+    return st;
+}
 
-    st = check_all(file, n, &batches, err);
-    if (st) {
-        blame_model(file, err);
-        dt_context(err, "%s: weights for %s", path, n->name);
-        goto done;
-    }
-    buffer = dt_alloc(dt_network_largest_tensor(n), sizeof *buffer);
-    if (!buffer) {
-        st = dt_fail(err, DUET_MEMORY, "%s: no memory for reading weights", path);
-        goto done;
-    }
+/* ---- reading a part -------------------------------------------------------------------------------------------- */
+
+enum { MOST_NAMED = 12 }; /* in a list for people */
+
+/* Is there something for the tensor? Another shape is nothing: a classifier for other classes starts anew. */
+static duet_status check_one(const dt_saved *file, const dt_tensor *t, bool *has, duet_error *err)
+{
+    const dt_saved_tensor *found = find(file, t->name, true);
+    const duet_status st = found ? dt_check_saved(found, t, NULL) : DUET_SHAPE;
+    *has = st == DUET_OK;
+    return st == DUET_OK || st == DUET_SHAPE ? DUET_OK : dt_check_saved(found, t, err);
+}
+
+/* Has the file nothing of "head.*", of which t is one? Then `first`: is t the first of them? */
+static bool whole_module_missing(const dt_network_state *n, const bool *has, size_t t, bool *first)
+{
+    const char *name = n->tensors[t].name, *alone = name_alone(name);
+    if (!alone) return false;
+    const size_t prefix = (size_t)(alone - name);
+    *first = true;
     for (size_t i = 0; i < n->n_tensors; i++) {
-        const dt_tensor *t = &n->tensors[i];
-        /* By way of the buffer, for the file's bytes may be unaligned. */
-        memcpy(buffer, dt_saved_find(file, t->name)->bytes, t->count * sizeof *buffer);
-        dt_state_write(s, network, t, buffer);
+        if (strncmp(n->tensors[i].name, name, prefix) != 0) continue;
+        if (has[i]) return false;
+        if (i < t) *first = false;
     }
-    n->batches_tracked = batches;
-    dt_state_restart(s, network);
-done:
-    dt_free(buffer);
+    return true;
+}
+
+static void list_one(dt_text *out, size_t *named, const char *name, int length, const char *more)
+{
+    if ((*named)++ < MOST_NAMED) dt_text_append(out, "%s%.*s%s", *named > 1 ? ", " : "", length, name, more);
+}
+
+static void list_end(dt_text *out, size_t named)
+{
+    if (named > MOST_NAMED) dt_text_append(out, " and %zu more", named - MOST_NAMED);
+}
+
+static void list_missing(const dt_network_state *n, const bool *has, dt_text *out)
+{
+    size_t named = 0;
+    bool first;
+    for (size_t i = 0; i < n->n_tensors; i++) {
+        const char *name = n->tensors[i].name;
+        if (has[i]) continue;
+        if (!whole_module_missing(n, has, i, &first)) list_one(out, &named, name, (int)strlen(name), "");
+        else if (first) list_one(out, &named, name, (int)(name_alone(name) - name), "*");
+    }
+    list_end(out, named);
+}
+
+static void list_strangers(const dt_saved *file, const dt_network_state *n, dt_text *out)
+{
+    size_t named = 0;
+    for (size_t i = 0; i < file->n_tensors; i++) {
+        const char *name = file->tensors[i].name;
+        if (has_place(n, name, true) || strstr(name, tracked_name)) continue; /* a counter without its norm says nothing */
+        if (!named) dt_text_append(out, "; not used: ");
+        list_one(out, &named, name, (int)strlen(name), "");
+    }
+    list_end(out, named);
+}
+
+/* has[i]: the file has something for tensor i. */
+static duet_status check_part(const dt_saved *file, const dt_network_state *n, bool *has, dt_text *left_out, duet_error *err)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < n->n_tensors; i++) {
+        DT_TRY(check_one(file, &n->tensors[i], &has[i], err));
+        found += has[i];
+    }
+    if (!found)
+        return dt_fail(err, DUET_FORMAT, "nothing in the file fits the network, which has %s and more; found %s", n->tensors[0].name,
+                       file->n_tensors ? file->tensors[0].name : "no tensor");
+    dt_text_append(left_out, "%s: %zu of %zu tensors are from the file", n->name, found, n->n_tensors);
+    if (found < n->n_tensors) {
+        dt_text_append(left_out, "; at their start: ");
+        list_missing(n, has, left_out);
+    }
+    list_strangers(file, n, left_out);
+    return dt_text_ok(left_out) ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the list of what the file lacks");
+}
+
+duet_status dt_weights_load_part(dt_state *s, int network, const char *path, dt_text *left_out, duet_error *err)
+{
+    const dt_network_state *n = &s->networks[network];
+    dt_saved *file = NULL;
+    DT_TRY(dt_saved_open(path, &file, err));
+    bool *has = dt_alloc(n->n_tensors + 1, sizeof *has);
+    duet_status st = has ? check_part(file, n, has, left_out, err) : dt_fail(err, DUET_MEMORY, "no memory for reading weights");
+    if (!st) st = read_tensors(s, network, file, true, err);
+    if (st) dt_context(err, "%s: weights for %s", path, n->name);
+    dt_free(has);
     dt_saved_close(file);
     return st;
 }

@@ -20,6 +20,13 @@ class Lists(Case):
             self.assertRegex(table, rf"(?m)^{row['name']} +{row['parameters']:,} ")
         fewer = json.loads(self.run_ok("models", "--json", "--classes", 10))
         self.assertEqual(fewer[0]["parameters"], rows[0]["parameters"] - 90 * 65)
+        self.assertEqual((by_name["seg8"]["task"], by_name["seg8"]["classes"]), ("segment", 11))
+        self.assertEqual((by_name["unet_c8"]["task"], by_name["unet_c8"]["classes"]), ("denoise", None))
+        big = by_name["deeplabv3_resnet18"]
+        self.assertEqual((big["image"], big["image_width"], big["taps"]["features"]), (512, 1024, [128, 64, 128]))
+        for title in ("classify, pictures of 32x32, 100 classes", "segment, pictures of 512x1024, 19 classes", "denoise, pictures of 32x32"):
+            self.assertEqual(table.count(title + "\n"), 1)
+        self.assertLessEqual(max(map(len, table.splitlines())), 80)
 
     def test_methods(self):
         table = self.run_ok("methods")

@@ -128,7 +128,19 @@ static void models_are_measured(void **state)
     assert_int_equal(m.buffers, 681);
     assert_true(m.n_taps >= 4);
     assert_int_equal(duet_model_at(duet_model_count(), 100, &m, &err), DUET_ARG);
-    assert_int_equal(duet_model_at(0, 0, &m, &err), DUET_ARG);
+    assert_int_equal(duet_model_at(0, SIZE_MAX, &m, &err), DUET_ARG);
+    assert_int_equal(duet_model_at(0, 10, &m, &err), DUET_OK);
+    assert_int_equal(m.classes, 10);
+    assert_int_equal(m.parameters, 83892 - 90 * 65);
+    assert_string_equal(m.task, "classify");
+    size_t found = 0;
+    for (size_t i = 0; i < duet_model_count(); i++) {
+        assert_int_equal(duet_model_at(i, 0, &m, &err), DUET_OK); /* for its own number of classes */
+        if (!strcmp(m.name, "resnet8") && m.classes == 100 && m.image_width == 32) found++;
+        if (!strcmp(m.name, "pspnet_resnet18") && m.classes == 19 && m.image == 512 && m.image_width == 1024 && !strcmp(m.task, "segment")) found++;
+        if (!strcmp(m.name, "unet_c8") && m.classes == 0 && !strcmp(m.task, "denoise")) found++;
+    }
+    assert_int_equal(found, 3);
 }
 
 /* ---- data --------------------------------------------------------------------------------------------------- */

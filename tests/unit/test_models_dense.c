@@ -42,7 +42,7 @@ static const row rows[] = {
 static dt_model_facts measured(const char *name)
 {
     duet_error err = {0};
-    dt_model_facts f;
+    dt_model_facts f = {0};
     const dt_model *m = dt_model_find(name, &err);
     if (!m || dt_model_measure(m, 0, &f, &err)) fail_msg("%s: %s", name, err.message);
     return f;

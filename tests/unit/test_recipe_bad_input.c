@@ -115,6 +115,8 @@ static const row rows[] = {
     {"switokd_without_roles", "data: {name: shapes}\n" PEERS "method: {name: switokd}\n", "r.yaml:3:9: ", {"switokd", "role: teacher"}, NULL},
     {"kd_with_a_teacher_that_learns", "data: {name: shapes}\nnetworks: [{name: a, model: resnet8, role: teacher}, {name: b, model: resnet8, role: student}]\nmethod: {name: kd}\n", "r.yaml:3:9: ", {"kd", "frozen: true", "init"}, NULL},
     {"a_frozen_network_without_init", "data: {name: shapes}\nnetworks: [{name: a, model: resnet8, role: teacher, frozen: true}, {name: b, model: resnet8, role: student}]\nmethod: {name: kd}\n", "r.yaml:2:61: networks.0.frozen: ", {"found true without init", "init: FILE"}, NULL},
+    {"part_of_a_frozen_network", "data: {name: shapes}\nnetworks: [{name: a, model: resnet8, role: teacher, frozen: true, init: a.safetensors, init_strict: false}, {name: b, model: resnet8, role: student}]\nmethod: {name: kd}\n", "r.yaml:2:101: networks.0.init_strict: ", {"found false for a frozen network", "allowed: true"}, NULL},
+    {"part_of_no_file", "data: {name: shapes}\nnetworks: [{name: a, model: resnet8, init_strict: false}]\nmethod: {name: vanilla}\n", "r.yaml:2:51: networks.0.init_strict: ", {"without init"}, NULL},
     {"nothing_that_learns", "data: {name: shapes}\nnetworks: [{name: a, model: resnet8, frozen: true, init: a.safetensors}]\nmethod: {name: vanilla}\n", "r.yaml:3:9: ", {"every network is frozen"}, NULL},
     {"general_targets_without_validation", "data: {name: shapes}\n" PEERS "method: {name: kdcl, target: general}\n", "r.yaml:3:9: ", {"general", "validation"}, NULL},
     {"adm_without_roles", "data: {name: shapes}\n" PEERS "method: {name: dml}\nadm: on\n", "r.yaml:4:6: ", {"adm", "role: teacher", "role: student"}, NULL},

@@ -177,6 +177,177 @@ static void another_type_or_shape_is_refused(void **state)
     end_session(s, r);
 }
 
+/* ---- a part of a network ----------------------------------------------------------------------------------------- */
+
+/* A file with the tensors of `from` whose names start with `keep`, called without that, and one more. */
+static void copy_part(const char *from, const char *to, const char *keep, const char *extra)
+{
+    dt_saved *file;
+    dt_saver *out;
+    duet_error err;
+    static const float values[4] = {1, 2, 3, 4};
+    const size_t four = 4;
+    if (dt_saved_open(from, &file, &err)) fail_msg("%s", err.message);
+    if (dt_saver_create(to, &out, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < file->n_tensors; i++)
+        if (!strncmp(file->tensors[i].name, keep, strlen(keep)))
+            dt_saver_declare(out, file->tensors[i].name + strlen(keep), file->tensors[i].element, file->tensors[i].rank, file->tensors[i].shape);
+    dt_saver_declare(out, extra, DT_ELEMENT_F32, 1, &four);
+    for (size_t i = 0; i < file->n_tensors; i++)
+        if (!strncmp(file->tensors[i].name, keep, strlen(keep))) dt_saver_bytes(out, file->tensors[i].bytes, file->tensors[i].n_bytes);
+    dt_saver_bytes(out, values, sizeof values);
+    if (dt_saver_commit(out, &err)) fail_msg("%s", err.message);
+    dt_saved_close(file);
+}
+
+static const dt_tensor *tensor_of(const dt_state *s, const char *name)
+{
+    const dt_network_state *n = &s->networks[0];
+    for (size_t i = 0; i < n->n_tensors; i++)
+        if (!strcmp(n->tensors[i].name, name)) return &n->tensors[i];
+    fail_msg("no tensor %s", name);
+    return NULL;
+}
+
+/* The first value of a tensor: enough to see who wrote last. */
+static float first_of(const dt_state *s, const char *name)
+{
+    const dt_tensor *t = tensor_of(s, name);
+    float *values = dt_alloc(t->count, sizeof *values);
+    dt_state_read(s, 0, t, values);
+    const float first = values[0];
+    dt_free(values);
+    return first;
+}
+
+/* A state of one network of that name, from a seed. */
+static dt_state *state_of(dt_device *d, dt_graph **g, const char *model, size_t classes, uint64_t seed)
+{
+    const dt_model *m = dt_model_find(model, NULL);
+    dt_state *s = NULL;
+    duet_error err;
+    dt_model_inputs in = DT_MODEL_INPUTS;
+    *g = dt_graph_create();
+    dt_graph_set_network(*g, 0, "net", true);
+    in.image = dt_input(*g, "image", DT_REAL, (dt_shape){1, 3, 32, 32});
+    in.time = dt_input(*g, "time", DT_INDEX, (dt_shape){1, 1, 1, 1});
+    in.classes = classes;
+    m->build(m, *g, &in);
+    if (dt_graph_check(*g, &err) || dt_state_create(d, *g, (const char *const[]){"net"}, 1, &s, &err) || dt_state_initialise(s, 0, seed, &err))
+        fail_msg("%s", err.message);
+    return s;
+}
+
+static dt_device *device(void)
+{
+    const dt_device_options options = {.threads = 1, .precision = DT_F32};
+    dt_device *d = NULL;
+    duet_error err;
+    if (dt_device_reference.open(&options, &d, &err)) fail_msg("%s", err.message);
+    return d;
+}
+
+static void a_backbone_alone_is_read_and_what_it_lacks_is_listed(void **state)
+{
+    (void)state;
+    const char *whole = fixture_path(&files, "whole.safetensors"), *alone = fixture_path(&files, "backbone.safetensors");
+    dt_device *d = device();
+    dt_graph *from_graph, *to_graph;
+    dt_state *from = state_of(d, &from_graph, "deeplabv3_resnet18", 19, 1), *to = state_of(d, &to_graph, "deeplabv3_resnet18", 19, 2);
+    duet_error err;
+    dt_text said = {0};
+    const char *deep = "pretrained.layer4.1.conv2.weight", *head = "head.aspp.b0.0.weight";
+    const float started = first_of(to, head);
+    if (dt_weights_save(from, 0, whole, NULL, 0, &err)) fail_msg("%s", err.message);
+    copy_part(whole, alone, "pretrained.", "fc.bias"); /* under the names of an ImageNet file */
+    assert_int_equal(dt_weights_load(to, 0, alone, &err), DUET_FORMAT);
+    if (dt_weights_load_part(to, 0, alone, &said, &err)) fail_msg("%s", err.message);
+    assert_true(first_of(to, deep) == first_of(from, deep));
+    assert_true(first_of(to, head) == started);
+    assert_string_equal(said.bytes, "net: 115 of 159 tensors are from the file; at their start: head.*, auxlayer.*; not used: fc.bias");
+    dt_text_release(&said);
+    dt_state_destroy(from);
+    dt_state_destroy(to);
+    dt_graph_destroy(from_graph);
+    dt_graph_destroy(to_graph);
+    d->api->close(d);
+}
+
+static void a_classifier_of_other_classes_starts_anew(void **state)
+{
+    (void)state;
+    const char *path = fixture_path(&files, "classes.safetensors");
+    dt_device *d = device();
+    dt_graph *from_graph, *to_graph;
+    dt_state *from = state_of(d, &from_graph, "resnet8", 100, 1), *to = state_of(d, &to_graph, "resnet8", 10, 2);
+    duet_error err;
+    dt_text said = {0};
+    if (dt_weights_save(from, 0, path, NULL, 0, &err)) fail_msg("%s", err.message);
+    if (dt_weights_load_part(to, 0, path, &said, &err)) fail_msg("%s", err.message);
+    assert_true(first_of(to, "conv1.weight") == first_of(from, "conv1.weight"));
+    assert_true(first_of(to, "fc.weight") != first_of(from, "fc.weight"));
+    assert_non_null(strstr(said.bytes, "at their start: fc.*"));
+    dt_text_release(&said);
+    dt_state_destroy(from);
+    dt_graph_destroy(from_graph);
+    from = state_of(d, &from_graph, "unet_c8", 0, 1);
+    assert_int_equal(dt_weights_load_part(from, 0, path, &said, &err), DUET_FORMAT);
+    assert_non_null(strstr(err.message, "nothing in the file fits"));
+    dt_text_release(&said);
+    dt_state_destroy(from);
+    dt_state_destroy(to);
+    dt_graph_destroy(from_graph);
+    dt_graph_destroy(to_graph);
+    d->api->close(d);
+}
+
+/* The names of attention's layers in files written before 2023. */
+static const char *older(const char *name, char *out, size_t bytes)
+{
+    static const char *const pairs[][2] = {{".to_q.", ".query."}, {".to_k.", ".key."}, {".to_v.", ".value."}, {".to_out.0.", ".proj_attn."}};
+    for (size_t i = 0; i < DT_COUNT(pairs); i++) {
+        const char *at = strstr(name, pairs[i][0]);
+        if (!at) continue;
+        snprintf(out, bytes, "%.*s%s%s", (int)(at - name), name, pairs[i][1], at + strlen(pairs[i][0]));
+        return out;
+    }
+    return name;
+}
+
+static void attention_may_have_its_older_names(void **state)
+{
+    (void)state;
+    const char *now = fixture_path(&files, "now.safetensors"), *then = fixture_path(&files, "then.safetensors");
+    dt_device *d = device();
+    dt_graph *from_graph, *to_graph;
+    dt_state *from = state_of(d, &from_graph, "unet_c8", 0, 1), *to = state_of(d, &to_graph, "unet_c8", 0, 2);
+    dt_saved *file = NULL;
+    dt_saver *out = NULL;
+    duet_error err;
+    char name[128];
+    size_t renamed = 0;
+    if (dt_weights_save(from, 0, now, NULL, 0, &err) || dt_saved_open(now, &file, &err) || dt_saver_create(then, &out, &err))
+        fail_msg("%s", err.message);
+    for (size_t i = 0; i < file->n_tensors; i++) {
+        const dt_saved_tensor *t = &file->tensors[i];
+        const char *called = older(t->name, name, sizeof name);
+        renamed += called == name;
+        dt_saver_declare(out, called, t->element, t->rank, t->shape);
+    }
+    for (size_t i = 0; i < file->n_tensors; i++) dt_saver_bytes(out, file->tensors[i].bytes, file->tensors[i].n_bytes);
+    if (dt_saver_commit(out, &err)) fail_msg("%s", err.message);
+    dt_saved_close(file);
+    assert_int_equal(renamed, 4 * 8); /* four attentions of four layers, each a weight and a bias */
+    if (dt_weights_load(to, 0, then, &err)) fail_msg("%s", err.message);
+    assert_true(first_of(to, "mid_block.attentions.0.to_out.0.weight") == first_of(from, "mid_block.attentions.0.to_out.0.weight"));
+    assert_true(first_of(to, "up_blocks.0.attentions.1.to_k.weight") == first_of(from, "up_blocks.0.attentions.1.to_k.weight"));
+    dt_state_destroy(from);
+    dt_state_destroy(to);
+    dt_graph_destroy(from_graph);
+    dt_graph_destroy(to_graph);
+    d->api->close(d);
+}
+
 static void weights_that_are_not_finite_are_not_written_over_good_ones(void **state)
 {
     (void)state;
@@ -285,6 +456,9 @@ int main(void)
         cmocka_unit_test(weights_of_another_model_are_refused),
         cmocka_unit_test(a_truncated_file_is_refused),
         cmocka_unit_test(another_type_or_shape_is_refused),
+        cmocka_unit_test(a_backbone_alone_is_read_and_what_it_lacks_is_listed),
+        cmocka_unit_test(a_classifier_of_other_classes_starts_anew),
+        cmocka_unit_test(attention_may_have_its_older_names),
         cmocka_unit_test(weights_that_are_not_finite_are_not_written_over_good_ones),
         cmocka_unit_test(a_weights_file_says_what_it_needs_to_classify),
         cmocka_unit_test(a_weights_file_that_does_not_say_its_model_is_refused_unless_it_is_named),
