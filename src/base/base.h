@@ -85,6 +85,7 @@ typedef enum dt_purpose {
     DT_PURPOSE_TIMESTEP = 7,   /* epoch, index: place of the image in its data set */
     DT_PURPOSE_NOISE = 8,      /* the same */
     DT_PURPOSE_VALIDATION = 9, /* index: place of the image in the validation pass */
+    DT_PURPOSE_SAMPLE = 10,    /* epoch: the step of a sampler, 0: what it starts from; index: the picture */
     DT_PURPOSE_TEST = 99
 } dt_purpose;
 

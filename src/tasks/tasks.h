@@ -128,6 +128,41 @@ void dt_noise_schedule(const dt_task_config *c, double *ab);
 /* sqrt(ab) and sqrt(1 - ab), [timesteps] each, rounded to float. DUET_MEMORY. */
 duet_status dt_noise_tables(const dt_task_config *c, float *signal, float *noise, duet_error *err);
 
+/* ---- sampling: from noise to pictures (sampler.c) ---------------------------------------------------------------- */
+
+enum { DT_SAMPLER_DDIM, DT_SAMPLER_ANCESTRAL };
+enum { DT_VARIANCE_LARGE, DT_VARIANCE_SMALL };
+
+typedef struct dt_sampler {
+    int kind;      /* DT_SAMPLER_... */
+    int64_t steps; /* 2 .. timesteps */
+    double eta;    /* ddim: 0 (no noise on the way) .. 1 (as ancestral, small) */
+    int variance;  /* ancestral: DT_VARIANCE_... */
+} dt_sampler;
+
+/* One move, from `time` to the next time, or from the last to the picture. With x the noisy picture, e what the network says and z noise,
+ *
+ *     x0 = clamp((x - noise e) / signal, -1, 1)      e' = (x - signal x0) / noise
+ *     x <- of_x0 x0 + of_x x + of_e e' + spread z */
+typedef struct dt_move {
+    int32_t time;                     /* what the network is told */
+    double signal, noise;             /* sqrt(ab), sqrt(1 - ab) at that time */
+    double of_x0, of_x, of_e, spread;
+} dt_move;
+
+/* Time i of n (rising, from 0 to timesteps - 1): i (timesteps - 1) / (n - 1), halves to even. n >= 2. */
+int64_t dt_sampler_time(int64_t i, int64_t n, int64_t timesteps);
+/* The moves of a sampler, in the order in which they are made; moves [steps]. ab [timesteps], of dt_noise_schedule.
+ * Errors:  DUET_ARG: steps or eta out of range. */
+duet_status dt_sampler_plan(const dt_sampler *s, const double *ab, int64_t timesteps, dt_move *moves, duet_error *err);
+/* Makes a move: x [n] in place, in double, rounded. z is not read where spread is 0. */
+void dt_sampler_move(const dt_move *m, float *x, const float *e, const float *z, size_t n);
+/* The noise of a picture: step 0 is what it starts from, step k belongs to move k (from 1). Depends on nothing else, so that neither the
+ * size of a batch nor the network changes it. out [n], NHWC. */
+void dt_sampler_noise(uint64_t seed, uint64_t picture, uint32_t step, float *out, size_t n);
+/* -1..1 to 0..255: 127.5 x + 127.5, halves up, cut at both ends. */
+void dt_sampler_bytes(const float *x, uint8_t *out, size_t n);
+
 /* ---- measures ------------------------------------------------------------------------------------------------ */
 
 /* In the order of the task's metrics. */

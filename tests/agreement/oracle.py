@@ -329,56 +329,85 @@ class Trained:
         self.states = {}    # network name: state_dict afterwards
 
 
-def train(recipe, start, pixels, labels, steps, held_out=()):
+class Training:
     """Trains like duet: the recipe's networks from the state dicts `start`, on batches in the order of the data without
-    the held-out images, for a number of steps. Returns a Trained."""
-    networks = recipe["networks"]
-    settings = recipe["train"]
-    nets = []
-    for n in networks:
-        net = models.build(n["model"]).to(REAL)
-        net.load_state_dict(start[n["name"]])
-        nets.append(net)
+    the held-out images. Between two steps it can be put where another training stands."""
 
-    kept = np.setdiff1d(np.arange(len(labels)), np.asarray(held_out, dtype=int))
-    batch = settings["batch"]
-    steps_per_epoch = len(kept) // batch
-    x, y = normalise(pixels[kept]), torch.from_numpy(labels[kept].astype(np.int64))
-    optimisers = {i: torch.optim.SGD(nets[i].parameters(), lr=settings["lr"] * n.get("lr_scale", 1.0),
-                                     momentum=settings.get("momentum", 0.9), nesterov=settings.get("nesterov", False),
-                                     weight_decay=settings.get("weight_decay", 5e-4))
-                  for i, n in enumerate(networks) if not n.get("frozen")}
+    def __init__(self, recipe, start, pixels, labels, held_out=()):
+        self.networks, self.settings, self.adm = recipe["networks"], recipe["train"], recipe.get("adm")
+        self.method = dict(recipe["method"])
+        self.nets = [models.build(n["model"]).to(REAL) for n in self.networks]
+        self.optimisers = {i: self.optimiser(self.nets[i], n) for i, n in enumerate(self.networks) if not n.get("frozen")}
+        self.load(start)
+        kept = np.setdiff1d(np.arange(len(labels)), np.asarray(held_out, dtype=int))
+        self.x, self.y = normalise(pixels[kept]), torch.from_numpy(labels[kept].astype(np.int64))
+        self.unseen = (pixels[list(held_out)], torch.from_numpy(labels[list(held_out)].astype(np.int64)))
+        self.steps, self.held_out = 0, None
 
-    out, held = Trained(), None
-    method = dict(recipe["method"])
-    method_name = method.pop("name")
-    pauses = method.get("pause_statistics", False)
-    for k in range(steps):
-        epoch, place = divmod(k, steps_per_epoch)
-        if place == 0 and len(held_out):
-            held = look(nets, pixels[list(held_out)]), torch.from_numpy(labels[list(held_out)].astype(np.int64))
-        xb, yb = x[place * batch:(place + 1) * batch], y[place * batch:(place + 1) * batch]
+    def optimiser(self, net, network):
+        return torch.optim.SGD(net.parameters(), lr=self.settings["lr"] * network.get("lr_scale", 1.0),
+                               momentum=self.settings.get("momentum", 0.9), nesterov=self.settings.get("nesterov", False),
+                               weight_decay=self.settings.get("weight_decay", 5e-4))
 
-        before = [{name: b.clone() for name, b in net.named_buffers()} for net in nets]
+    def load(self, states, momenta=None):
+        """Weights and statistics of every network; momenta: {network name: {parameter: tensor}}."""
+        for i, n in enumerate(self.networks):
+            self.nets[i].load_state_dict(states[n["name"]])
+            if momenta and i in self.optimisers:
+                for key, parameter in self.nets[i].named_parameters():
+                    self.optimisers[i].state[parameter]["momentum_buffer"] = momenta[n["name"]][key].clone()
+
+    def states(self):
+        return {n["name"]: {k: t.clone() for k, t in net.state_dict().items()} for n, net in zip(self.networks, self.nets)}
+
+    def momenta(self, i):
+        """{parameter: what its network i's optimiser carries on}."""
+        state = self.optimisers[i].state
+        return {key: state[p].get("momentum_buffer", torch.zeros_like(p)).detach() for key, p in
+                self.nets[i].named_parameters()}
+
+    def step(self):
+        """One step; ({network name: loss}, the switch's outcome)."""
+        batch = self.settings["batch"]
+        epoch, place = divmod(self.steps, len(self.y) // batch)
+        self.steps += 1
+        if place == 0 and len(self.unseen[1]):
+            self.held_out = look(self.nets, self.unseen[0]), self.unseen[1]
+        here = slice(place * batch, (place + 1) * batch)
+
+        before = [{name: b.clone() for name, b in net.named_buffers()} for net in self.nets]
         results = []
-        for n, net in zip(networks, nets):
+        for n, net in zip(self.networks, self.nets):
             net.train(not n.get("frozen"))
-            results.append(net(xb))
-        step = Step(networks, [r[0].double() for r in results], [r[1] for r in results], yb, epoch,
-                    settings.get("label_smoothing", 0.0))
-        step.held_out = held
-        losses, outcome = METHODS[method_name](step, **method)
-        if "adm" in recipe:
-            losses = add_adm(step, nets, losses, **recipe["adm"])
-        losses = {i: loss for i, loss in losses.items() if i in optimisers}
-        update(nets, optimisers, losses)
-        if pauses:
-            for i in range(len(nets)):
+            results.append(net(self.x[here]))
+        step = Step(self.networks, [r[0].double() for r in results], [r[1] for r in results], self.y[here], epoch,
+                    self.settings.get("label_smoothing", 0.0))
+        step.held_out = self.held_out
+        losses, outcome = self.losses(step)
+        update(self.nets, self.optimisers, losses)
+        if self.method.get("pause_statistics"):
+            for i in range(len(self.nets)):
                 if i not in losses:
-                    nets[i].load_state_dict({**nets[i].state_dict(), **before[i]})
-        out.losses.append({networks[i]["name"]: loss.item() for i, loss in losses.items()})
+                    self.nets[i].load_state_dict({**self.nets[i].state_dict(), **before[i]})
+        return {self.networks[i]["name"]: loss.item() for i, loss in losses.items()}, outcome
+
+    def losses(self, step):
+        """{network: its loss} of those that learn in this step, and the outcome."""
+        options = {key: value for key, value in self.method.items() if key != "name"}
+        losses, outcome = METHODS[self.method["name"]](step, **options)
+        if self.adm is not None:
+            losses = add_adm(step, self.nets, losses, **self.adm)
+        return {i: loss for i, loss in losses.items() if i in self.optimisers}, outcome
+
+
+def train(recipe, start, pixels, labels, steps, held_out=()):
+    """So many steps without a look at anyone else; returns a Trained."""
+    training, out = Training(recipe, start, pixels, labels, held_out), Trained()
+    for _ in range(steps):
+        losses, outcome = training.step()
+        out.losses.append(losses)
         out.outcomes.append(outcome)
-    out.states = {n["name"]: net.state_dict() for n, net in zip(networks, nets)}
+    out.states = training.states()
     return out
 
 
