@@ -7,7 +7,7 @@
 set -euo pipefail
 
 packages=(gcc libc6-dev make cmake ninja-build pkg-config python3
-          libdnnl-dev libfyaml-dev libjansson-dev libarchive-dev libssl-dev libcmocka-dev libpng-dev)
+          libdnnl-dev libfyaml-dev libjansson-dev libarchive-dev libssl-dev libcmocka-dev libpng-dev liblapack-dev libblas-dev)
 # libjpeg-turbo's name differs.
 if grep -qs '^ID=ubuntu' /etc/os-release; then packages+=(libjpeg-turbo8-dev); else packages+=(libjpeg62-turbo-dev); fi
 case "${1:-build}" in

@@ -78,6 +78,35 @@ DUET_API duet_status duet_network_classify(duet_network *network, const uint8_t 
 /* The same from normalised pictures [n, image, image, 3], to the outputs before the softmax, [n, classes]. */
 DUET_API duet_status duet_network_logits(duet_network *network, const float *pictures, size_t n, float *logits, duet_error *err);
 
+/* ---- sampling ----------------------------------------------------------------------------------------------- */
+
+typedef enum duet_sampler { DUET_SAMPLER_DDIM, DUET_SAMPLER_ANCESTRAL } duet_sampler;
+typedef enum duet_variance { DUET_VARIANCE_LARGE, DUET_VARIANCE_SMALL } duet_variance;
+enum { DUET_SAMPLE_STEPS = 50 }; /* when nothing is said */
+
+typedef struct duet_sample_options {
+    duet_sampler sampler;
+    int64_t steps;          /* 2 .. the timesteps of training; 0: DUET_SAMPLE_STEPS */
+    double eta;             /* ddim: 0 (no noise on the way) .. 1 (as ancestral with the small variance) */
+    duet_variance variance; /* ancestral: of the noise on the way, the upper or the lower bound of Ho, Jain, Abbeel 2020 */
+    uint64_t seed, first;   /* pictures first .. first + n - 1 of this seed are made */
+    /* After every run of the network, of `all`; anything but 0 stops. NULL: nobody looks. */
+    int (*progress)(void *user, size_t done, size_t all);
+    void *user;
+} duet_sample_options;
+
+/* Makes pictures with a network that denoises. A picture depends on the network, the sampler, the seed and its number, not on how many
+ * are made at once; all networks start from the same noise.
+ *
+ * Shapes:  pixels [n, image, image, 3] bytes, values the same as floats in -1..1; either may be NULL. options may be NULL.
+ * Errors:  DUET_ARG when the network is one of another task, when steps or eta are out of range; DUET_STOPPED; DUET_NUMERIC,
+ *          DUET_MEMORY, DUET_DEVICE. On error both are unspecified.
+ * Threads: one call at a time for one network. */
+DUET_API duet_status duet_network_sample(duet_network *network, const duet_sample_options *options, size_t n, uint8_t *pixels, float *values,
+                                         duet_error *err);
+
+/* ---- measuring ---------------------------------------------------------------------------------------------- */
+
 /* What was measured, in the order of the network's task; the first is what "best" is judged by. Texts live as long as the library.
  * classify: top1, top5 (percent), ce (cross-entropy, nats for a picture), ece (expected calibration error, 15 bins, 0..1). */
 enum { DUET_MAX_MEASURES = 16 };

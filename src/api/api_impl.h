@@ -24,6 +24,7 @@ struct duet_data {
 /* Hands the text over to the caller, or says that memory ran out; t is empty afterwards. */
 duet_status dt_api_give_text(dt_text *t, char **out, duet_error *err);
 
+dt_trained *dt_api_trained(duet_network *network); /* what the public object holds */
 dt_log_sink dt_api_log(const duet_log *log); /* log may be NULL */
 duet_measures dt_api_measures(const dt_task *task, const dt_measures *m);
 

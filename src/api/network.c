@@ -77,6 +77,11 @@ void duet_network_close(duet_network *network)
     dt_free(network);
 }
 
+dt_trained *dt_api_trained(duet_network *network)
+{
+    return network->inner;
+}
+
 void duet_network_describe(const duet_network *network, duet_network_info *out)
 {
     const dt_trained *c = network->inner;

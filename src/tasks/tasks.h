@@ -163,6 +163,27 @@ void dt_sampler_noise(uint64_t seed, uint64_t picture, uint32_t step, float *out
 /* -1..1 to 0..255: 127.5 x + 127.5, halves up, cut at both ends. */
 void dt_sampler_bytes(const float *x, uint8_t *out, size_t n);
 
+/* ---- Frechet distance between two sets of feature vectors (frechet.c) --------------------------------------------- */
+
+/* Of vectors of d numbers, added one by one: the same vectors in the same order give the same bits. */
+typedef struct dt_moments {
+    size_t n, d;
+    double *mean;    /* [d] */
+    double *scatter; /* [d, d] by rows, upper triangle: sum of (x - mean)(x - mean)' */
+    double *apart;   /* [d]: the last one's difference from the mean */
+} dt_moments;
+duet_status dt_moments_create(size_t d, dt_moments *out, duet_error *err);
+void dt_moments_release(dt_moments *m); /* a zeroed one is fine */
+void dt_moments_add(dt_moments *m, const float *features);
+double dt_moments_covariance(const dt_moments *m, size_t i, size_t j); /* divisor n - 1; n >= 2 */
+
+/* |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2). Of equal sets: rounding, which may be below 0.
+ * Errors:  DUET_ARG: not more vectors than dimensions; DUET_SHAPE; DUET_NUMERIC; DUET_MEMORY. On error *out is unchanged. */
+duet_status dt_frechet(const dt_moments *a, const dt_moments *b, double *out, duet_error *err);
+/* What to expect of two samples of one normal distribution whose covariance is the identity:
+ * (d (d + 1)/4 + d)(1/n1 + 1/n2), for n well above d. */
+double dt_frechet_bias(size_t d, size_t n1, size_t n2);
+
 /* ---- measures ------------------------------------------------------------------------------------------------ */
 
 /* In the order of the task's metrics. */

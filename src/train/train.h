@@ -108,6 +108,20 @@ dt_normalisation dt_trained_normalisation(const dt_trained *c, const dt_data_fac
 /* Fixed noise for measuring a network that denoises. Borrows from c. */
 dt_noising dt_trained_noising(const dt_trained *c);
 
+/* Pictures to be sampled: numbers first .. first + n - 1 of a seed. */
+typedef struct dt_sample_spec {
+    dt_sampler sampler;
+    uint64_t seed, first;
+    size_t n;
+    int (*progress)(void *user, size_t done, size_t all); /* after each run of the network; not 0: stop. NULL: nobody looks */
+    void *user;
+} dt_sample_spec;
+
+/* Samples from a network that denoises, in batches of its size, whose own picture size the pictures get: pixels bytes, values -1..1,
+ * [n, image, image, 3] each; either may be NULL. A picture depends on network, sampler, seed and number alone.
+ * Errors:  DUET_ARG: another task's network, steps or eta out of range; DUET_NUMERIC; DUET_STOPPED. On error both are unspecified. */
+duet_status dt_sample(dt_trained *c, const dt_sample_spec *spec, uint8_t *pixels, float *values, duet_error *err);
+
 typedef struct dt_evaluation {
     size_t images;
     dt_measures measures[DT_MAX_NETWORKS];

@@ -5,6 +5,7 @@
  *     evaluate.c    networks in inference mode, measures over a data set
  *     weights.c     one network <-> one safetensors file
  *     trained.c     a safetensors file, ready to be used
+ *     sample.c      pictures from a network that denoises
  *     checkpoint.c  the whole run <-> state.safetensors
  *     run_folder.c  log.jsonl, metrics.csv, recipe.yaml, environment.json
  *     events.c      what the lines of those files say */

@@ -2,7 +2,7 @@
 index, and the ways of making whole numbers and normals of its words. See src/base/random.c."""
 import numpy as np
 
-INIT, SHUFFLE, AUGMENT, SHAPES, SPLIT, DROPOUT, TIMESTEP, NOISE, VALIDATION = range(1, 10)
+INIT, SHUFFLE, AUGMENT, SHAPES, SPLIT, DROPOUT, TIMESTEP, NOISE, VALIDATION, SAMPLE = range(1, 11)
 
 MASK = np.uint64(0xFFFFFFFF)
 
