@@ -39,7 +39,7 @@ typedef struct cli_command {
 const cli_command *cli_command_at(size_t i); /* NULL past the last */
 const cli_command *cli_command_find(const char *name); /* NULL: there is none */
 
-extern const cli_command cli_train, cli_eval, cli_plan, cli_models, cli_methods, cli_data, cli_bench, cli_help, cli_version;
+extern const cli_command cli_train, cli_eval, cli_predict, cli_plan, cli_models, cli_methods, cli_data, cli_bench, cli_help, cli_version;
 
 /* ---- arguments ---------------------------------------------------------------------------------------------- */
 

@@ -30,6 +30,7 @@ typedef struct evaluation {
     duet_data_info data_info;
     size_t images;
     duet_measures measures;
+    double *per_class; /* [classes], or NULL: of no use here */
     double seconds;
 } evaluation;
 
@@ -60,8 +61,13 @@ static int measure(evaluation *e, duet_error *err)
         cli_complain("not enough memory for the outputs of %zu pictures", e->images);
         return CLI_FAILED;
     }
+    if (e->network_info.pixel_classes && !logits && !(e->per_class = calloc(e->network_info.classes, sizeof *e->per_class))) {
+        cli_complain("not enough memory for the measures of %zu classes", e->network_info.classes);
+        return CLI_FAILED;
+    }
     const double began = now_s();
-    const duet_status st = duet_network_evaluate(e->network, e->data, e->split, logits, &e->measures, err);
+    const duet_status st = e->per_class ? duet_network_evaluate_classes(e->network, e->data, e->split, e->per_class, &e->measures, err)
+                                        : duet_network_evaluate(e->network, e->data, e->split, logits, &e->measures, err);
     e->seconds = now_s() - began;
     int code = st ? cli_fail(err) : CLI_DONE;
     if (!code && logits && !write_logits(e->logits_path, logits, n)) code = CLI_FAILED;
@@ -70,6 +76,15 @@ static int measure(evaluation *e, duet_error *err)
 }
 
 /* ---- what is printed ---------------------------------------------------------------------------------------- */
+
+static const char *class_name(const evaluation *e, size_t i)
+{
+    static char number[24];
+    const char *const *names = e->data_info.class_names;
+    if (names) return names[i];
+    snprintf(number, sizeof number, "%zu", i);
+    return number;
+}
 
 static void print_json(const evaluation *e)
 {
@@ -86,7 +101,37 @@ static void print_json(const evaluation *e)
         if (isfinite(m->at[i].value)) printf("%.10g", m->at[i].value);
         else printf("null");
     }
+    if (e->per_class) {
+        printf(", \"iou\": [");
+        for (size_t i = 0; i < e->data_info.classes; i++) {
+            printf(i ? ", {\"class\": " : "{\"class\": ");
+            cli_json_string(stdout, class_name(e, i));
+            printf(", \"iou\": ");
+            if (isfinite(e->per_class[i])) printf("%.10g}", e->per_class[i]);
+            else printf("null}");
+        }
+        printf("]");
+    }
     printf(", \"seconds\": %.3f, \"images_per_s\": %.1f}\n", e->seconds, (double)e->images / e->seconds);
+}
+
+/* A line for each class, with a bar, so that weak ones are seen at a glance. */
+static void print_classes(const evaluation *e)
+{
+    enum { CELLS = 20 };
+    const char *dim = cli_on(stdout, CLI_DIM), *off = cli_off(stdout);
+    cli_heading("\nIntersection over union of each class, percent");
+    for (size_t i = 0; i < e->data_info.classes; i++) {
+        const double iou = e->per_class[i];
+        const int full = isfinite(iou) ? (int)(iou / 100 * CELLS + 0.5) : 0;
+        if (!isfinite(iou)) {
+            printf("  %-14s %s%10s   neither in the masks nor in the answers%s\n", class_name(e, i), dim, "absent", off);
+            continue;
+        }
+        printf("  %-14s %10.2f   %s", class_name(e, i), iou, dim);
+        for (int k = 0; k < CELLS; k++) fputs(k < full ? (cli_unicode() ? "\u2501" : "=") : cli_unicode() ? "\u2500" : ".", stdout);
+        printf("%s\n", off);
+    }
 }
 
 static void print_table(const evaluation *e)
@@ -104,6 +149,7 @@ static void print_table(const evaluation *e)
         printf("  %s%-14s%s %s%10.*f%s   %s%s%s\n", i ? "" : bold, x->title, i ? "" : off, i ? "" : bold, x->digits, x->value, i ? "" : off, dim,
                x->help, off);
     }
+    if (e->per_class) print_classes(e);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------------------ */
@@ -150,6 +196,7 @@ static int run(const cli_arguments *a)
     if (!code) code = measure(&e, &err);
     if (!code && cli_given(a, "--json")) print_json(&e);
     else if (!code) print_table(&e);
+    free(e.per_class);
     duet_network_close(e.network);
     duet_data_close(e.data);
     return code;
@@ -159,8 +206,9 @@ const cli_command cli_eval = {
     .name = "eval",
     .summary = "measure a weights file on a data set",
     .usage = "eval WEIGHTS [--data NAME] [--path P] [--json]",
-    .text = "Measures a network on the test set of a data set: top-1 and top-5 accuracy, cross-entropy in nats, and the expected calibration error "
-            "(15 bins of confidence). Pictures are normalised as the weights file says they were in training.",
+    .text = "Measures a network on the test set of a data set. Classifiers: top-1 and top-5 accuracy, cross-entropy in nats, and the expected "
+            "calibration error (15 bins of confidence). Segmentation: mean intersection over union, that of each class, and the share of pixels that "
+            "are right, each picture whole and at the size of its mask. Pictures are normalised as the weights file says they were in training.",
     .example = "duet eval runs/demo/student.best.safetensors --data shapes\nduet eval student.safetensors --data cifar100 --path ~/cifar-100-binary --json",
     .options = options,
     .least = 1,

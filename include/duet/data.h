@@ -44,6 +44,17 @@ typedef struct duet_data_kind {
 /* Fills *out with data set i and returns 1, or returns 0 past the last. Texts live as long as the library. */
 DUET_API int duet_data_kind_at(size_t i, duet_data_kind *out);
 
+/* What is known of the classes of a built-in data set without its files. Texts live as long as the library. */
+typedef struct duet_classes {
+    size_t n;
+    const char *const *names;     /* [n], or NULL */
+    const uint8_t (*colours)[3];  /* [n] red, green, blue; or NULL */
+    const uint8_t *ids;           /* [n] what a class is called in files for the data set's server; NULL: as here */
+} duet_classes;
+
+/* Fills *out and returns 1, or returns 0 where there is no such data set or its classes come from its files. */
+DUET_API int duet_data_classes(const char *name, duet_classes *out);
+
 typedef struct duet_data duet_data;
 
 /* Opens a built-in data set. path: the folder or archive with its files; NULL where it needs none. What was found (records,

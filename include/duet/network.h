@@ -47,10 +47,10 @@ typedef struct duet_network_options {
     size_t classes;     /* [as the file says] */
     const char *device; /* ["cpu"] */
     int threads;        /* [all cores this process may use] */
-    size_t batch;       /* pictures computed at once [100 of 32x32, fewer of larger ones] */
+    size_t batch;       /* pictures computed at once [as many as fit well: 100 small ones, one of a street scene] */
 } duet_network_options;
 
-/* Reads a weights file (safetensors, with PyTorch's names) and makes it ready to classify.
+/* Reads a weights file (safetensors, with PyTorch's names) and makes it ready to be used.
  *
  * Owns:    *out is the caller's, until duet_network_close.
  * Errors:  DUET_IO, DUET_FORMAT (damaged; another model's weights: the first tensor that does not fit is named),
@@ -60,7 +60,9 @@ DUET_API void duet_network_close(duet_network *network); /* NULL is fine */
 
 typedef struct duet_network_info {
     const char *model, *data; /* data: what it was trained on, "" when the file does not say; valid as long as the network */
-    size_t classes, image;    /* image: the side of the picture, in pixels */
+    const char *task;         /* "classify", "segment", "denoise" */
+    size_t classes, image;    /* image: the side of the picture that the model is made for, in pixels; of one that is not square: its height */
+    int pixel_classes;        /* 1: it names a class for every pixel: duet_network_segment */
     int64_t epoch;            /* finished epochs when it was saved, -1 when the file does not say */
     int normalised;           /* 1: the file says how pictures were normalised in training */
     float mean[3], std[3];    /* [0, 0, 0] and [1, 1, 1] when it does not */
@@ -71,9 +73,22 @@ DUET_API void duet_network_describe(const duet_network *network, duet_network_in
 /* Classifies n pictures: normalises them as in training and runs the network.
  *
  * Shapes:  pixels [n, image, image, 3] bytes; probabilities [n, classes], each row sums to 1.
- * Errors:  DUET_DEVICE. On error probabilities are unspecified.
+ * Errors:  DUET_DEVICE; DUET_ARG for a network that does not classify. On error probabilities are unspecified.
  * Threads: one call at a time for one network. */
 DUET_API duet_status duet_network_classify(duet_network *network, const uint8_t *pixels, size_t n, float *probabilities, duet_error *err);
+
+/* Can pictures of this size be given to it? DUET_SHAPE, with what it takes, when not. */
+DUET_API duet_status duet_network_check_size(const duet_network *network, size_t height, size_t width, duet_error *err);
+
+/* Names the class of every pixel of one picture, of any size that the model takes. A picture of another size than the last one's
+ * costs the network being built anew.
+ *
+ * Shapes:  pixels [height, width, 3] bytes; classes [height, width], 0 .. classes-1; ties: the lowest.
+ * Errors:  DUET_ARG when the network does not name pixels (duet_network_info.pixel_classes), DUET_SHAPE when it does not take this
+ *          size, DUET_MEMORY, DUET_DEVICE. On error classes are unspecified, and the network can still be used.
+ * Threads: one call at a time for one network. */
+DUET_API duet_status duet_network_segment(duet_network *network, const uint8_t *pixels, size_t height, size_t width, uint8_t *classes,
+                                          duet_error *err);
 
 /* The same from normalised pictures [n, image, image, 3], to the outputs before the softmax, [n, classes]. */
 DUET_API duet_status duet_network_logits(duet_network *network, const float *pictures, size_t n, float *logits, duet_error *err);
@@ -126,9 +141,17 @@ DUET_API double duet_measure_of(const duet_measures *measures, const char *name)
 /* Measures the network on a split of a data set, with the normalisation its file names (else the data set's).
  *
  * Shapes:  logits [images of the split, classes], filled with the outputs in the order of the records; NULL: not wanted.
- * Errors:  DUET_SHAPE when classes or picture sizes differ, DUET_DEVICE, DUET_MEMORY. On error *out is unchanged. */
+ * Errors:  DUET_SHAPE when classes or picture sizes differ, DUET_ARG when logits are wanted of a network that does not classify,
+ *          DUET_DEVICE, DUET_MEMORY. On error *out is unchanged. */
 DUET_API duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, float *logits, duet_measures *out,
                                            duet_error *err);
+
+/* The same, and the first measure of every class: per_class [classes], NAN for a class that is absent. segment: intersection over
+ * union in percent.
+ *
+ * Errors:  as duet_network_evaluate; DUET_ARG where the network's task measures nothing of single classes. */
+DUET_API duet_status duet_network_evaluate_classes(duet_network *network, const duet_data *data, duet_split split, double *per_class,
+                                                   duet_measures *out, duet_error *err);
 
 #ifdef __cplusplus
 }

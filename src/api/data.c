@@ -13,6 +13,15 @@ int duet_data_kind_at(size_t i, duet_data_kind *out)
     return 1;
 }
 
+int duet_data_classes(const char *name, duet_classes *out)
+{
+    const dt_source_kind *kind = dt_source_kind_find(name, NULL);
+    if (!kind || !kind->classes) return 0;
+    const dt_class_table *c = kind->classes;
+    *out = (duet_classes){.n = c->n, .names = c->names, .colours = c->colours, .ids = c->ids};
+    return 1;
+}
+
 duet_status duet_data_open(const char *name, const char *path, const duet_log *log, duet_data **out, duet_error *err)
 {
     const dt_log_sink sink = dt_api_log(log);

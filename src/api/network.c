@@ -37,7 +37,9 @@ duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error 
 struct duet_network {
     dt_trained *inner;
     float *pictures; /* [batch, image, image, 3] normalised */
-    float table[3][256]; /* what each byte of each channel becomes */
+    float table[3][256]; /* what each byte of each channel becomes, channels in the network's order */
+    bool bgr;            /* that order is blue first */
+    dt_inference single; /* one picture at a time, of the last one's size; nothing before the first */
 };
 
 static void fill_table(duet_network *network)
@@ -46,6 +48,7 @@ static void fill_table(duet_network *network)
     for (int c = 0; c < 3; c++)
         for (int byte = 0; byte < 256; byte++)
             network->table[c][byte] = ((float)byte / n.unit - n.mean[c]) / n.std[c];
+    network->bgr = n.bgr;
 }
 
 duet_status duet_network_open(const char *weights, const duet_network_options *options, duet_network **out, duet_error *err)
@@ -54,7 +57,7 @@ duet_status duet_network_open(const char *weights, const duet_network_options *o
     duet_network *network = dt_alloc(1, sizeof *network);
     if (!network) return dt_fail(err, DUET_MEMORY, "%s: not enough memory", weights);
     duet_status st = dt_trained_open(weights, o.model, o.classes, o.device ? o.device : "cpu", o.threads, o.batch,
-                                        &network->inner, err);
+                                     &network->inner, err);
     if (!st) {
         const dt_inference *i = &network->inner->network;
         network->pictures = dt_alloc(i->batch * i->image_count, sizeof *network->pictures);
@@ -72,6 +75,7 @@ duet_status duet_network_open(const char *weights, const duet_network_options *o
 void duet_network_close(duet_network *network)
 {
     if (!network) return;
+    dt_inference_release(&network->single);
     dt_trained_close(network->inner);
     dt_free(network->pictures);
     dt_free(network);
@@ -86,15 +90,30 @@ void duet_network_describe(const duet_network *network, duet_network_info *out)
 {
     const dt_trained *c = network->inner;
     *out = (duet_network_info){.model = c->model->name, .data = c->data, .classes = c->classes, .image = c->model->image,
-                               .epoch = c->epoch, .normalised = c->normalised, .std = {1, 1, 1}};
+                               .epoch = c->epoch, .task = c->task->name, .pixel_classes = c->task->classes_of_pixels != NULL, .normalised = c->normalised, .std = {1, 1, 1}};
     if (!c->normalised) return;
     memcpy(out->mean, c->mean, sizeof out->mean);
     memcpy(out->std, c->std, sizeof out->std);
 }
 
+/* Rows of classes are what classifiers give; what other networks give has another shape. */
+static duet_status need_classifier(const duet_network *network, duet_error *err)
+{
+    const dt_trained *c = network->inner;
+    if (c->network.output_count == c->classes) return DUET_OK;
+    return dt_fail(err, DUET_ARG, "%s is a network for task %s, which gives no row of classes for a picture", c->model->name, c->task->name);
+}
+
+static void normalise(const duet_network *network, const uint8_t *pixels, size_t n, float *out)
+{
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; c < 3; c++) out[3 * i + c] = network->table[c][pixels[3 * i + (network->bgr ? 2 - c : c)]];
+}
+
 duet_status duet_network_logits(duet_network *network, const float *pictures, size_t n, float *logits, duet_error *err)
 {
     dt_inference *i = &network->inner->network;
+    DT_TRY(need_classifier(network, err));
     for (size_t done = 0; done < n;) {
         const size_t now = n - done < i->batch ? n - done : i->batch;
         DT_TRY(dt_inference_run(i, pictures + done * i->image_count, NULL, now, logits + done * i->output_count, err));
@@ -115,16 +134,58 @@ static void softmax_in_place(float *row, size_t classes)
 duet_status duet_network_classify(duet_network *network, const uint8_t *pixels, size_t n, float *probabilities, duet_error *err)
 {
     const dt_inference *i = &network->inner->network;
+    DT_TRY(need_classifier(network, err));
     for (size_t done = 0; done < n;) {
         const size_t now = n - done < i->batch ? n - done : i->batch;
         const uint8_t *from = pixels + done * i->image_count;
         float *to = probabilities + done * i->classes;
-        for (size_t k = 0; k < now * i->image_count; k++) network->pictures[k] = network->table[k % 3][from[k]];
+        normalise(network, from, now * i->image_count / 3, network->pictures);
         DT_TRY(duet_network_logits(network, network->pictures, now, to, err));
         for (size_t row = 0; row < now; row++) softmax_in_place(to + row * i->classes, i->classes);
         done += now;
     }
     return DUET_OK;
+}
+
+/* ---- one picture of any size --------------------------------------------------------------------------------- */
+
+duet_status duet_network_check_size(const duet_network *network, size_t height, size_t width, duet_error *err)
+{
+    return dt_model_check_size(network->inner->model, height, width, err);
+}
+
+/* Makes network->single fit pictures of this size. */
+static duet_status fit_single(duet_network *network, size_t height, size_t width, duet_error *err)
+{
+    const dt_inference *own = &network->inner->network;
+    if (network->single.program && network->single.height == height && network->single.width == width) return DUET_OK;
+    DT_TRY(dt_model_check_size(own->model, height, width, err));
+    const dt_network_size size = {.classes = own->classes, .height = height, .width = width, .batch = 1};
+    dt_inference_release(&network->single);
+    return dt_inference_create(own->state, own->network, own->name, own->model, size, &network->single, err);
+}
+
+duet_status duet_network_segment(duet_network *network, const uint8_t *pixels, size_t height, size_t width, uint8_t *classes, duet_error *err)
+{
+    const dt_trained *c = network->inner;
+    dt_inference *i = &network->single;
+    if (!c->task->classes_of_pixels)
+        return dt_fail(err, DUET_ARG, "%s is a network for task %s, which names no classes of pixels", c->model->name, c->task->name);
+    DT_TRY(fit_single(network, height, width, err));
+    float *picture = dt_alloc(i->image_count, sizeof *picture), *output = dt_alloc(i->output_count, sizeof *output);
+    duet_status st = picture && output ? DUET_OK : dt_fail(err, DUET_MEMORY, "not enough memory for a picture of %zux%zu", height, width);
+    if (!st) {
+        normalise(network, pixels, height * width, picture);
+        st = dt_inference_run(i, picture, NULL, 1, output, err);
+    }
+    if (!st) {
+        const dt_answers a = {.output = output, .shape = i->shape, .align = i->align, .height = height, .width = width, .classes = c->classes,
+                              .config = &c->config};
+        c->task->classes_of_pixels(&a, classes);
+    }
+    dt_free(picture);
+    dt_free(output);
+    return st;
 }
 
 /* ---- measuring ---------------------------------------------------------------------------------------------- */
@@ -144,24 +205,43 @@ static duet_status check_fit(const duet_network *network, const dt_data_facts *f
     return DUET_OK;
 }
 
-duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, float *logits, duet_measures *out,
-                                  duet_error *err)
+static duet_status evaluate(duet_network *network, const duet_data *data, duet_split split, float *outputs, double *per_class,
+                            duet_measures *out, duet_error *err)
 {
     dt_trained *c = network->inner;
     const dt_data_facts *f = &data->source->facts;
     const size_t images = split == DUET_SPLIT_TRAIN ? f->train_images : f->test_images;
     DT_TRY(check_fit(network, f, images, err));
+    if (f->mixed_sizes) DT_TRY(fit_single(network, c->network.height, c->network.width, err)); /* and from there to each picture's own */
 
+    dt_inference *judged = f->mixed_sizes ? &network->single : &c->network;
     const dt_normalisation seen = dt_trained_normalisation(c, f);
     const dt_noising noise = dt_trained_noising(c);
-    const dt_loader_spec spec = {.source = data->source, .normalise = &seen, .noising = c->task->needs & DT_NEEDS_NOISE ? &noise : NULL, .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST,
-                                 .n_indices = images, .batch = f->mixed_sizes ? 1 : c->network.batch, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 1};
+    const dt_loader_spec spec = {.source = data->source, .normalise = &seen, .noising = c->task->needs & DT_NEEDS_NOISE ? &noise : NULL,
+                                 .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, .n_indices = images,
+                                 .batch = judged->batch, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 1};
     dt_loader *loader;
-    dt_evaluation evaluation = {0};
-    const dt_subjects of = {.networks = &c->network, .n = 1, .task = c->task, .config = &c->config};
+    dt_evaluation evaluation = {.per_class = {per_class}};
+    const dt_subjects of = {.networks = judged, .n = 1, .task = c->task, .config = &c->config};
     DT_TRY(dt_loader_create(&spec, &loader, err));
-    duet_status st = dt_evaluate(&of, loader, logits ? &logits : NULL, NULL, NULL, &evaluation, err);
+    duet_status st = dt_evaluate(&of, loader, outputs ? &outputs : NULL, NULL, NULL, &evaluation, err);
     dt_loader_destroy(loader);
     if (!st) *out = dt_api_measures(c->task, &evaluation.measures[0]);
     return st;
+}
+
+duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, float *logits, duet_measures *out,
+                                  duet_error *err)
+{
+    if (logits) DT_TRY(need_classifier(network, err));
+    return evaluate(network, data, split, logits, NULL, out, err);
+}
+
+duet_status duet_network_evaluate_classes(duet_network *network, const duet_data *data, duet_split split, double *per_class, duet_measures *out,
+                                          duet_error *err)
+{
+    const dt_trained *c = network->inner;
+    if (!c->task->scoring->per_class)
+        return dt_fail(err, DUET_ARG, "%s is a network for task %s, which measures nothing of single classes", c->model->name, c->task->name);
+    return evaluate(network, data, split, NULL, per_class, out, err);
 }

@@ -366,12 +366,16 @@ static const cifar_set set_100 = {
     .class_names = names_100,
 };
 
+static const dt_class_table classes_10 = {.n = DT_COUNT(names_10), .names = names_10};
+static const dt_class_table classes_100 = {.n = DT_COUNT(names_100), .names = names_100};
+
 const dt_source_kind dt_source_kind_cifar10 = {
     .name = "cifar10",
     .help = "60,000 colour photographs of 32x32 pixels in 10 classes",
     .needs = "data_batch_1.bin to data_batch_5.bin and test_batch.bin, or cifar-10-binary.tar.gz",
     .open = open_cifar,
     .data = &set_10,
+    .classes = &classes_10,
 };
 
 const dt_source_kind dt_source_kind_cifar100 = {
@@ -380,4 +384,5 @@ const dt_source_kind dt_source_kind_cifar100 = {
     .needs = "train.bin and test.bin, or cifar-100-binary.tar.gz",
     .open = open_cifar,
     .data = &set_100,
+    .classes = &classes_100,
 };

@@ -99,9 +99,12 @@ static duet_status open_cityscapes(const dt_source_kind *kind, const char *path,
     return st;
 }
 
+static const dt_class_table classes = {.n = CLASSES, .names = names, .colours = colours, .ids = ids};
+
 const dt_source_kind dt_source_kind_cityscapes = {
     .name = "cityscapes",
     .help = "street scenes of 1024x2048 pixels with 19 classes",
     .needs = "leftImg8bit/{train,val} and gtFine/{train,val}",
     .open = open_cityscapes,
+    .classes = &classes,
 };

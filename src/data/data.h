@@ -31,6 +31,13 @@ typedef struct dt_data_facts {
 typedef enum dt_split { DT_SPLIT_TRAIN, DT_SPLIT_TEST } dt_split;
 
 typedef struct dt_source dt_source;
+/* What classes are called and how they are shown. */
+typedef struct dt_class_table {
+    size_t n;
+    const char *const *names;
+    const uint8_t (*colours)[3]; /* as in dt_data_facts, as ids is; either may be NULL */
+    const uint8_t *ids;
+} dt_class_table;
 /* A kind of data set. `open` checks everything that can be checked without reading all pixels twice; what it found
  * (records, SHA-256 of known files, a short file that was accepted) goes to the log. path may be NULL: then
  * $DUET_DATA/<name> was already looked up by the caller. */
@@ -39,6 +46,7 @@ typedef struct dt_source_kind {
     duet_status (*open)(const struct dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
                         dt_source **out, duet_error *err);
     const void *data; /* of the kind */
+    const dt_class_table *classes; /* known without any file; NULL: only an opened set knows */
 } dt_source_kind;
 /* What a record is read into. The caller's buffers have room for facts.height x facts.width pixels. */
 typedef struct dt_record {

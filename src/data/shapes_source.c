@@ -154,11 +154,16 @@ static const drawn_set set_plain = {
               .class_names = dt_outline_names},
 };
 
+static const dt_class_table textured = {.n = DT_SHAPES_CLASSES, .names = textured_names};
+static const dt_class_table outlines = {.n = DT_SHAPES_PLAIN_CLASSES, .names = dt_outline_names};
+static const dt_class_table outlines_on_ground = {.n = DT_SHAPES_SEG_CLASSES, .names = names_with_ground, .colours = seg_colours};
+
 const dt_source_kind dt_source_kind_shapes = {
     .name = "shapes",
     .help = "32x32 drawings of 10 outlines in 2 textures, with masks; needs no download",
     .open = open_drawn,
     .data = &set_shapes,
+    .classes = &textured,
 };
 
 const dt_source_kind dt_source_kind_shapes_seg = {
@@ -166,6 +171,7 @@ const dt_source_kind dt_source_kind_shapes_seg = {
     .help = "64x64 drawings of 3 overlapping outlines, a class for every pixel; needs no download",
     .open = open_drawn,
     .data = &set_seg,
+    .classes = &outlines_on_ground,
 };
 
 const dt_source_kind dt_source_kind_shapes_plain = {
@@ -173,4 +179,5 @@ const dt_source_kind dt_source_kind_shapes_plain = {
     .help = "32x32 drawings of one outline in a flat colour on a flat ground, with masks; needs no download",
     .open = open_drawn,
     .data = &set_plain,
+    .classes = &outlines,
 };

@@ -111,9 +111,12 @@ static duet_status open_voc(const dt_source_kind *kind, const char *path, uint64
     return st;
 }
 
+static const dt_class_table classes = {.n = CLASSES, .names = names, .colours = colours};
+
 const dt_source_kind dt_source_kind_voc = {
     .name = "voc",
     .help = "PASCAL VOC 2012: photographs with 21 classes of pixels",
     .needs = "JPEGImages/, SegmentationClass/ and ImageSets/Segmentation/{train,val}.txt",
     .open = open_voc,
+    .classes = &classes,
 };

@@ -5,6 +5,7 @@
  *   share     equal operations on equal inputs are computed once: this is how all losses share a softmax
  *   forward   relu(bn(x) + r), relu(bn(x)), bn(x) + r    -> BN_APPLY with residual and ReLU       (no write of bn(x), of the sum)
  *             bn_stats(a + b)                            -> BN_STATS with addend, which writes a+b (one read less)
+ *   group     silu(group_norm(x + e)), e [n,c,1,1]       -> one GROUP_NORM, and one GROUP_NORM_GRAD: fuse_group_norm.c
  *   backward  relu_grad used by one batch norm only      -> the mask inside BN_GRAD_STATS and BN_GRAD_INPUT
  *             relu_grad used elsewhere too (residual)    -> BN_GRAD_STATS that also writes the masked gradient, and adds the
  *                                                           two gradients that meet at a branch
@@ -14,17 +15,9 @@
  *
  * Node numbers stay: a rewritten node becomes something else where it stands. A rule may make a node use one that was
  * created later, which is why the order is found last. */
-#include "graph/graph_impl.h"
+#include "graph/fuse_impl.h"
 
 #include <string.h>
-
-typedef struct fuser {
-    dt_graph *g;
-    int *uses;        /* how often a value is read, by nodes, keeps and gradients */
-    bool *pinned;     /* read from outside: must keep its value */
-    dt_node *keep;
-    size_t n_keep;
-} fuser;
 
 /* ---- counting ------------------------------------------------------------------------------------------------ */
 
@@ -47,17 +40,6 @@ static void count_uses(fuser *f)
 static bool only_use(const fuser *f, dt_node x)
 {
     return f->uses[x] == 1 && !f->pinned[x];
-}
-
-static bool is(const fuser *f, dt_node x, dt_kind kind)
-{
-    return x != DT_NONE && f->g->nodes[x].kind == kind && !f->g->nodes[x].dead;
-}
-
-static void set_input(dt_graph_node *n, int k, dt_node x)
-{
-    n->in[k] = x;
-    if (n->n_in <= k) n->n_in = k + 1;
 }
 
 /* Moves a node out of a reader's way; its own inputs are read once less. */
@@ -421,8 +403,7 @@ static dt_node heap_pop(heap *h, const dt_graph *g)
     return top;
 }
 
-/* Readers of every node as one array: readers of x are list[start[x] .. start[x+1]). */
-static bool list_readers(const dt_graph *g, size_t **start_out, dt_node **list_out)
+bool dt_list_readers(const dt_graph *g, size_t **start_out, dt_node **list_out)
 {
     size_t *start = dt_alloc(g->n_nodes + 2, sizeof *start);
     dt_node *list = dt_alloc(g->n_nodes * DT_MAX_INPUTS + 1, sizeof *list);
@@ -454,7 +435,7 @@ static bool find_order(dt_graph *g)
     dt_free(g->order);
     g->order = dt_alloc(g->n_nodes + 1, sizeof *g->order);
     g->n_order = 0;
-    const bool ok = list_readers(g, &start, &list) && ready.at && missing && g->order;
+    const bool ok = dt_list_readers(g, &start, &list) && ready.at && missing && g->order;
     size_t live = 0;
     for (size_t i = 0; ok && i < g->n_nodes; i++) {
         if (g->nodes[i].dead) continue;
@@ -488,7 +469,8 @@ void dt_fuse(dt_graph *g, dt_node *keep, size_t n_keep, bool enable)
         ok = !enable || share_equal_nodes(&f);
     }
     if (ok && enable) {
-        void (*const rules[])(fuser *) = {fuse_forward_bn, fuse_stats_of_sum, fuse_masks, fuse_gradient_sum};
+        void (*const rules[])(fuser *) = {fuse_forward_bn, fuse_stats_of_sum, fuse_masks, fuse_gradient_sum,
+                                             dt_fuse_group_norm_silu, dt_fuse_group_norm_sum};
         for (size_t i = 0; i < DT_COUNT(rules); i++) {
             count_uses(&f);
             rules[i](&f);

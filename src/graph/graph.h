@@ -222,7 +222,8 @@ typedef struct dt_graph {
     dt_node *order;      /* order of execution, set by dt_fuse: live nodes only */
     size_t n_order;
     /* counts of what passes did, for `duet plan` */
-    struct { int bn_residual, bn_relu, bn_grad_relu, bn_grad_emit, bn_grad_add, bn_stats_add, shared, removed, in_place; } fused;
+    struct { int bn_residual, bn_relu, bn_grad_relu, bn_grad_emit, bn_grad_add, bn_stats_add, gn_silu, gn_grad_silu, gn_add, shared, removed,
+        in_place; } fused;
 } dt_graph;
 
 dt_graph *dt_graph_create(void); /* NULL when memory is out */

@@ -169,6 +169,7 @@ const dt_task dt_task_segment = {
     .scoring = &dt_scoring_segment,
     .pair_scoring = &dt_scoring_segment_pair,
     .loss = loss,
+    .classes_of_pixels = dt_segment_classes,
     .answer = answer,
     .disagreement = disagreement,
     .distance_to_truth = distance_to_truth,

@@ -67,6 +67,20 @@ static size_t answer_of(const float *z, size_t classes, double *lse)
     return top;
 }
 
+void dt_segment_classes(const dt_answers *own, uint8_t *classes)
+{
+    float z[DT_MAX_SEGMENT_CLASSES];
+    double lse;
+    for (size_t n = 0; n < own->shape.n; n++)
+        for (size_t h = 0; h < own->height; h++) {
+            const between y = place_of(h, own->shape.h, own->height, own->align);
+            for (size_t w = 0; w < own->width; w++) {
+                logits_at(own, n, y, place_of(w, own->shape.w, own->width, own->align), z);
+                *classes++ = (uint8_t)answer_of(z, own->classes, &lse);
+            }
+        }
+}
+
 /* ---- one network ------------------------------------------------------------------------------------------------ */
 
 static void add_pixel(sums *s, const float *z, size_t classes, size_t label)

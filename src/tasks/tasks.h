@@ -84,6 +84,9 @@ typedef struct dt_task {
     /* The loss L of one network: a scalar. */
     dt_node (*loss)(dt_graph *g, const dt_built *own, const dt_targets *t);
 
+    /* The class that a network names at every pixel of the pictures, [n, height, width]; ties: the lowest. NULL: pixels have no classes. */
+    void (*classes_of_pixels)(const dt_answers *own, uint8_t *classes);
+
     /* ---- base methods -------------------------------------------------------------------------------------- */
     /* What networks exchange: the output, in the form in which it is compared. Units are samples, or places. */
     dt_node (*answer)(dt_graph *g, const dt_built *own, const dt_targets *t);
@@ -195,6 +198,7 @@ typedef struct dt_pair_measures {
 } dt_pair_measures;
 
 enum { DT_MAX_SEGMENT_CLASSES = 255 };
+void dt_segment_classes(const dt_answers *own, uint8_t *classes); /* segment's classes_of_pixels: its scores know how to find them */
 extern const dt_scoring dt_scoring_classify, dt_scoring_classify_pair, dt_scoring_segment, dt_scoring_segment_pair, dt_scoring_denoise,
     dt_scoring_denoise_pair;
 

@@ -99,7 +99,7 @@ typedef struct dt_trained {
     int64_t epoch;          /* -1 when the file does not say */
 } dt_trained;
 
-/* batch 0: by the size of its pictures. model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. */
+/* model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. batch 0: a good one for the model's pictures. */
 duet_status dt_trained_open(const char *path, const char *model, size_t classes, const char *device, int threads,
                                size_t batch, dt_trained **out, duet_error *err);
 void dt_trained_close(dt_trained *c);

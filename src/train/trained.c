@@ -75,10 +75,15 @@ static duet_status read_card(dt_trained *c, const char *path, const char *model,
 
 static dt_network_size own_size(const dt_trained *c, size_t batch)
 {
-    enum { PIXELS = 100 * 32 * 32 }; /* large enough to amortise a run, small enough for any machine */
-    const size_t pixels = c->model->image * dt_model_width(c->model);
-    if (batch == 0) batch = pixels < PIXELS ? PIXELS / pixels : 1;
     return (dt_network_size){.classes = c->classes, .height = c->model->image, .width = dt_model_width(c->model), .batch = batch};
+}
+
+/* As many pictures at once as a hundred of 64x64 pixels, at least one. */
+static size_t default_batch(const dt_model *m)
+{
+    enum { MOST = 100, PIXELS = MOST * 64 * 64 };
+    const size_t one = m->image * dt_model_width(m), batch = one ? PIXELS / one : MOST;
+    return batch < 1 ? 1 : batch < MOST ? batch : MOST;
 }
 
 dt_normalisation dt_trained_normalisation(const dt_trained *c, const dt_data_facts *data)
@@ -108,7 +113,7 @@ duet_status dt_trained_open(const char *path, const char *model, size_t classes,
     const dt_device_options options = {.threads = threads, .precision = DT_F32};
     duet_status st = read_card(c, path, model, classes, err);
     if (!st) st = api->open(&options, &c->device, err);
-    if (!st) st = dt_inference_describe(0, c->model->name, c->model, own_size(c, batch), &c->network, err);
+    if (!st) st = dt_inference_describe(0, c->model->name, c->model, own_size(c, batch ? batch : default_batch(c->model)), &c->network, err);
     if (!st)
         st = dt_state_create(c->device, c->network.graph, (const char *const[]){c->model->name}, 1, &c->state, err);
     if (!st) st = dt_weights_load(c->state, 0, path, err);

@@ -314,6 +314,47 @@ static dt_node frozen(dt_graph *g, const dt_node *in, const void *what)
     return dt_relu(g, frozen_norm(g, in[0], in[1], in[2], in[3], in[4]));
 }
 
+static dt_node group_norm(dt_graph *g, dt_node x, dt_node weight, dt_node bias, size_t groups)
+{
+    const dt_attributes a = {.gn = {.eps = 1e-6, .groups = groups}};
+    return dt_node_make(g, DT_OP_GROUP_NORM, (dt_node[]){x, weight, bias}, 3, a, dt_shape_of(g, x), DT_REAL);
+}
+
+static dt_node conv_group(dt_graph *g, dt_node x, dt_node weight)
+{
+    const dt_attributes a = {
+        .conv = {.out_channels = 6, .kernel_h = 3, .kernel_w = 3, .stride = 1, .pad = 1, .dilation = 1, .groups = 1}};
+    return dt_node_make(g, DT_OP_CONV, (dt_node[]){x, weight}, 2, a, dt_shape_of(g, x), DT_REAL);
+}
+
+/* A UNet's residual block: x, weight, bias, two convolutions, and what the time adds. */
+static dt_node unet_block(dt_graph *g, const dt_node *in, const void *what)
+{
+    (void)what;
+    const dt_node first = dt_silu(g, group_norm(g, in[0], in[1], in[2], 2));
+    const dt_node sum = dt_add(g, conv_group(g, first, in[3]), dt_silu(g, in[5]));
+    const dt_node second = dt_silu(g, group_norm(g, sum, in[1], in[2], 3));
+    return dt_add(g, in[0], conv_group(g, second, in[4]));
+}
+
+/* Nothing may be fused away that somebody else reads: here the normalised value, and the sum. */
+static dt_node group_norm_read_twice(dt_graph *g, const dt_node *in, const void *what)
+{
+    (void)what;
+    const dt_node sum = dt_add(g, in[0], in[3]), norm = group_norm(g, sum, in[1], in[2], 3);
+    return dt_add(g, dt_mul(g, dt_silu(g, norm), norm), sum);
+}
+
+/* One head of width C: softmax over the places that each place looks at. */
+static dt_node attention(dt_graph *g, const dt_node *in, const void *what)
+{
+    (void)what;
+    const dt_shape s = dt_shape_of(g, in[0]);
+    const dt_node scores = dt_batch_matmul(g, in[0], in[1], false, true, s.h, s.w);
+    const dt_node weights = dt_exp(g, dt_log_softmax(g, scores, sqrt((double)s.c)));
+    return dt_batch_matmul(g, weights, in[2], false, false, s.h, s.w);
+}
+
 /* Two softmaxes of one row, a product and a quotient: the paths by which gradients of losses meet. */
 static dt_node loss_like(dt_graph *g, const dt_node *in, const void *what)
 {
@@ -381,6 +422,22 @@ static const composite composites[] = {
      .fill = {FILL_SIGNED, FILL_SIGNED, FILL_SIGNED, FILL_SIGNED, FILL_POSITIVE},
      .differentiable = 7,
      .counters = {COUNTER(bn_relu)}},
+    {.name = "UNet block",
+     .build = unet_block,
+     .n_in = 6,
+     .in = {{N, 6, H, W}, {1, 6, 1, 1}, {1, 6, 1, 1}, {6, 6, 3, 3}, {6, 6, 3, 3}, {N, 6, 1, 1}},
+     .differentiable = 63,
+     .counters = {COUNTER(gn_silu), COUNTER(gn_grad_silu), COUNTER(gn_add)}},
+    {.name = "group norm read twice",
+     .build = group_norm_read_twice,
+     .n_in = 4,
+     .in = {{N, 6, H, W}, {1, 6, 1, 1}, {1, 6, 1, 1}, {N, 6, 1, 1}},
+     .differentiable = 15},
+    {.name = "attention",
+     .build = attention,
+     .n_in = 3,
+     .in = {{N, C, H, W}, {N, C, H, W}, {N, C, H, W}},
+     .differentiable = 7},
     {.name = "losses that share a softmax",
      .build = loss_like,
      .n_in = 3,

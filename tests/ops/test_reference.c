@@ -460,6 +460,137 @@ static void work_and_traffic_follow_from_shapes(void **state)
     assert_true(dt_op_macs(&op) == 5 * 64 * 100);
 }
 
+/* ---- dense tasks ----------------------------------------------------------------------------------------------- */
+
+static void resize_with_and_without_aligned_corners(void **state)
+{
+    (void)state;
+    double x[2] = {0, 12}, y[4], row[3] = {1, 2, 4}, one[1];
+    dt_op op = {.kind = DT_OP_RESIZE, .in = {{1, 1, 1, 2}}, .out = {{1, 1, 1, 4}}};
+    run(op, IN(x), OUT(y)); /* s = -1/4 -> 0, 1/4, 3/4, 5/4 -> the last place */
+    CHECK(y, 0, 3, 9, 12);
+    op.a.resize.align = true;
+    run(op, IN(x), OUT(y)); /* s = 0, 1/3, 2/3, 1 */
+    CHECK(y, 0, 4, 8, 12);
+
+    op.in[0] = SHAPE(1, 1, 1, 3), op.out[0] = SHAPE(1, 1, 1, 1);
+    run(op, IN(row), OUT(one)); /* a single place is the first corner, or the middle */
+    CHECK(one, 1);
+    op.a.resize.align = false;
+    run(op, IN(row), OUT(one));
+    CHECK(one, 2);
+}
+
+static void resize_gradient_is_the_transposed_sum(void **state)
+{
+    (void)state;
+    double dy[4] = {1, 10, 100, 1000}, dx[2];
+    const dt_op op = {.kind = DT_OP_RESIZE_GRAD, .in = {{1, 1, 1, 4}}, .out = {{1, 1, 1, 2}}};
+    run(op, IN(dy), OUT(dx));
+    CHECK(dx, 1 + 7.5 + 25, 2.5 + 75 + 1000);
+}
+
+static void pixel_cross_entropy_leaves_labels_out_of_range_alone(void **state)
+{
+    (void)state;
+    /* One coarse place of two classes, four pixels: all see the same logits. */
+    double z[2] = {0, log(3)}, y[4], dy[4] = {1, 1, 1, 1}, dz[2];
+    int32_t labels[4] = {0, 1, 255, -1};
+    dt_op op = {.kind = DT_OP_PIXEL_CE, .in = {{1, 2, 1, 1}, {1, 1, 2, 2}}, .out = {{1, 1, 2, 2}}};
+    op.in_type[1] = DT_INDEX;
+    run(op, IN(z, labels), OUT(y));
+    CHECK(y, log(4), log(4) - log(3), 0, 0);
+
+    op = (dt_op){.kind = DT_OP_PIXEL_CE_GRAD, .in = {{1, 1, 2, 2}, {1, 2, 1, 1}, {1, 1, 2, 2}}, .out = {{1, 2, 1, 1}}};
+    op.in_type[2] = DT_INDEX;
+    run(op, IN(dy, z, labels), OUT(dz));
+    CHECK(dz, 0.25 - 1 + 0.25, 0.75 + 0.75 - 1);
+    labels[0] = labels[1] = 255;
+    run(op, IN(dy, z, labels), OUT(dz));
+    assert_true(dz[0] == 0 && dz[1] == 0); /* exactly */
+}
+
+static void group_norm_normalises_each_image_and_group_for_itself(void **state)
+{
+    (void)state;
+    /* Two images of two places, four channels in two groups. */
+    double x[16] = {1, 3, 4, 5, 1, 3, 5, 6, -1, 1, 2, 4, -1, 1, 6, 8}, y[16], stats[8];
+    double weight[4] = {1, 2, 1, 1}, bias[4] = {0, 0, 10, 0};
+    const dt_op op = {.kind = DT_OP_GROUP_NORM,
+                      .in = {{2, 4, 1, 2}, {1, 4, 1, 1}, {1, 4, 1, 1}},
+                      .out = {{2, 4, 1, 2}, {2, 2, 2, 1}},
+                      .a.gn = {.eps = 0, .groups = 2, .emit = true}};
+    run(op, IN(x, weight, bias), OUT(y, stats));
+    const double r = sqrt(2), q = 1 / sqrt(5);
+    CHECK(stats, 2, 5, 1, r, 0, 5, 1, q);
+    CHECK(y, -1, 2, 10 - r, 0, -1, 2, 10, r, -1, 2, 10 - 3 * q, -q, -1, 2, 10 + q, 3 * q);
+}
+
+static void patches_keep_rows_columns_and_channels_in_that_order(void **state)
+{
+    (void)state;
+    /* 2x4 places of two channels, value = 100 h + 10 w + c. */
+    double x[16], y[16], back[16];
+    for (size_t i = 0; i < 16; i++) x[i] = (double)(100 * (i / 8) + 10 * (i / 2 % 4) + i % 2);
+    dt_op op = {.kind = DT_OP_PATCHES, .in = {{1, 2, 2, 4}}, .out = {{1, 8, 1, 2}}, .a.integer = 2};
+    run(op, IN(x), OUT(y));
+    CHECK(y, 0, 1, 10, 11, 100, 101, 110, 111, 20, 21, 30, 31, 120, 121, 130, 131);
+    op.kind = DT_OP_PATCHES_GRAD, op.in[0] = op.out[0], op.out[0] = SHAPE(1, 2, 2, 4);
+    run(op, IN(y), OUT(back));
+    check(x, back, 16);
+}
+
+static void batch_matmul_keeps_images_apart(void **state)
+{
+    (void)state;
+    double a[4] = {1, 2, 3, 4}, b[4] = {10, 100, 1000, 10000}, y[2];
+    const dt_op op = {.kind = DT_OP_BATCH_MATMUL,
+                      .in = {{2, 2, 1, 1}, {2, 2, 1, 1}},
+                      .out = {{2, 1, 1, 1}},
+                      .a.matmul = {.transpose_b = true}};
+    run(op, IN(a, b), OUT(y));
+    CHECK(y, 10 + 200, 3000 + 40000);
+}
+
+static void time_embedding_is_sines_then_cosines(void **state)
+{
+    (void)state;
+    int32_t t[2] = {0, 3};
+    double y[8];
+    dt_op op = {.kind = DT_OP_TIME_EMBED, .in = {{2, 1, 1, 1}}, .out = {{2, 4, 1, 1}}};
+    op.in_type[0] = DT_INDEX;
+    run(op, IN(t), OUT(y)); /* frequencies 1 and 1/10000 */
+    CHECK(y, 0, 0, 1, 1, sin(3), sin(3e-4), cos(3), cos(3e-4));
+}
+
+static void dropout_drops_the_promised_share_by_the_documented_numbers(void **state)
+{
+    (void)state;
+    enum { N = 4000 };
+    static double x[N], y[N], again[N];
+    int32_t key[1] = {17};
+    for (size_t i = 0; i < N; i++) x[i] = 3;
+    dt_op op = {.kind = DT_OP_DROPOUT,
+                .in = {{1, N, 1, 1}, {1, 1, 1, 1}},
+                .out = {{1, N, 1, 1}},
+                .a.dropout = {.p = 0.25, .seed = 5, .salt = 9}};
+    op.in_type[1] = DT_INDEX;
+    run(op, IN(x, key), OUT(y));
+    size_t dropped = 0;
+    for (size_t i = 0; i < N; i++) {
+        dt_rng r = dt_rng_make(5, DT_PURPOSE_DROPOUT, 17, (UINT64_C(9) << 32) + i / 4);
+        uint32_t bits = 0;
+        for (size_t k = 0; k <= i % 4; k++) bits = dt_rng_u32(&r);
+        const double want = bits < UINT32_C(1) << 30 ? 0 : 4;
+        if (!(fabs(y[i] - want) < 1e-12)) fail_msg("element %zu: want %g, got %g", i, want, y[i]);
+        dropped += want == 0;
+    }
+    assert_in_range(dropped, 1000 - 4 * 28, 1000 + 4 * 28); /* four deviations, sqrt(4000 * .25 * .75) each */
+    key[0] = 18;
+    run(op, IN(x, key), OUT(again));
+    assert_true(memcmp(y, again, sizeof y) != 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +619,14 @@ int main(void)
         cmocka_unit_test(what_does_not_run_has_no_kernel),
         cmocka_unit_test(a_kernel_without_memory_is_an_error),
         cmocka_unit_test(work_and_traffic_follow_from_shapes),
+        cmocka_unit_test(resize_with_and_without_aligned_corners),
+        cmocka_unit_test(resize_gradient_is_the_transposed_sum),
+        cmocka_unit_test(pixel_cross_entropy_leaves_labels_out_of_range_alone),
+        cmocka_unit_test(group_norm_normalises_each_image_and_group_for_itself),
+        cmocka_unit_test(patches_keep_rows_columns_and_channels_in_that_order),
+        cmocka_unit_test(batch_matmul_keeps_images_apart),
+        cmocka_unit_test(time_embedding_is_sines_then_cosines),
+        cmocka_unit_test(dropout_drops_the_promised_share_by_the_documented_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
