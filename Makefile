@@ -5,7 +5,7 @@ CMAKE_FLAGS ?=
 
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: build demo test check sanitize asan tsan bench install clean format tidy help deps deps-test configure build-tests
+.PHONY: build demo demo-segment demo-diffusion test check sanitize asan tsan bench install clean format tidy help deps deps-test configure build-tests
 
 build: deps configure           ## build/release/duet and the libraries
 	@cmake --build --preset release -j $(JOBS) --target duet duet_shared duet_static
@@ -19,6 +19,12 @@ configure:
 
 demo: deps                      ## train two networks together on drawn pictures, and each alone; under five minutes
 	@scripts/demo.sh
+
+demo-segment: deps              ## the same for segmentation, with pictures to look at; under ten minutes
+	@scripts/demo_segment.sh
+
+demo-diffusion: deps            ## two diffusion models learn to draw shapes, with what they draw; under ten minutes
+	@scripts/demo_diffusion.sh
 
 test: build-tests               ## every test, agreement with PyTorch included; under ten minutes
 	DUET_REQUIRE_TORCH=1 ctest --preset release -j $(JOBS)
@@ -60,4 +66,4 @@ deps-test:
 	@scripts/install-deps.sh test
 
 help:                           ## this list
-	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 16

@@ -3,8 +3,8 @@
 
     scripts/demo_table.py TOGETHER ALONE
 
-Prints last and best test accuracy of every network, how large a difference has to be before it means something, which
-files to look at, and what to try next. Reads metrics.csv and log.jsonl of both run folders.
+Prints last and best of the task's main measure for every network, how large a difference has to be before it means something,
+which files to look at, and what to try next. Reads metrics.csv and log.jsonl of both run folders.
 """
 import csv
 import json
@@ -13,14 +13,31 @@ import sys
 from pathlib import Path
 
 
+# What a task is judged by: its column, its words, digits after the point, and whether more is better.
+MEASURES = [
+    ("top1", "test accuracy in %", 2, True),
+    ("miou", "test mIoU in %", 2, True),
+    ("mse", "error of the noise (MSE)", 4, False),
+]
+
+
+def measure_of(folder, name):
+    """The row of MEASURES that a run has for its networks."""
+    with open(folder / "metrics.csv", newline="") as f:
+        columns = next(csv.reader(f))
+    return next(m for m in MEASURES if f"{name}.{m[0]}" in columns)
+
+
 def read(folder):
-    """({network: [top-1 of every evaluated epoch]}, {network: model}, the start event)."""
+    """({network: [the measure of every evaluated epoch]}, {network: model}, the start event, the measure)."""
     with open(folder / "metrics.csv", newline="") as f:
         rows = list(csv.DictReader(f))
     with open(folder / "log.jsonl") as f:
         start = json.loads(f.readline())
     models = start["networks"]
-    return {name: [float(r[f"{name}.top1"]) for r in rows if r.get(f"{name}.top1")] for name in models}, models, start
+    measure = measure_of(folder, next(iter(models)))
+    column = measure[0]
+    return {name: [float(r[f"{name}.{column}"]) for r in rows if r.get(f"{name}.{column}")] for name in models}, models, start, measure
 
 
 def chance_of(accuracy, images):
@@ -29,13 +46,23 @@ def chance_of(accuracy, images):
     return 200 * math.sqrt(2 * p * (1 - p) / images)
 
 
-def print_table(together, alone, models):
-    print(f"{'':24}{'last epoch':>18}{'best epoch':>28}")
-    print(f"{'test accuracy in %':24}{'alone':>8}{'together':>10}{'':>10}{'alone':>8}{'together':>10}")
+def print_table(together, alone, models, measure):
+    _, words, digits, rising = measure
+    best = max if rising else min
+    print(f"{'':26}{'last epoch':>18}{'best epoch':>28}")
+    print(f"{words:26}{'alone':>8}{'together':>10}{'':>10}{'alone':>8}{'together':>10}")
     for name, model in models.items():
         a, t = alone[name], together[name]
-        print(f"{name + ' (' + model + ')':24}{a[-1]:8.2f}{t[-1]:10.2f}{t[-1] - a[-1]:+9.2f} "
-              f"{max(a):8.2f}{max(t):10.2f}{max(t) - max(a):+9.2f}")
+        print(f"{name + ' (' + model + ')':26}{a[-1]:8.{digits}f}{t[-1]:10.{digits}f}{t[-1] - a[-1]:+9.{digits}f} "
+              f"{best(a):8.{digits}f}{best(t):10.{digits}f}{best(t) - best(a):+9.{digits}f}")
+
+
+def print_caution(measure, images):
+    rising = "higher" if measure[3] else "lower"
+    print(f"""
+How to read it: one run of each, {images} test pictures, a short training; {rising} is better. "Best" is the best epoch on the test set
+itself, so it flatters; "last" does not. One seed shows that it runs and learns, and is no evidence about the methods: those
+comparisons, over several seeds, are in docs/results.md.""")
 
 
 def print_judgement(together, alone, models, images):
@@ -81,10 +108,13 @@ def main():
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     folders = Path(sys.argv[1]), Path(sys.argv[2])
-    (together, models, start), (alone, other_models, _) = map(read, folders)
+    (together, models, start, measure), (alone, other_models, _, _) = map(read, folders)
     if models != other_models or not all(together.values()) or not all(alone.values()):
         sys.exit("demo_table.py: the two runs must have the same networks and at least one evaluated epoch each")
-    print_table(together, alone, models)
+    print_table(together, alone, models, measure)
+    if measure[0] != "top1":
+        print_caution(measure, start["test_images"])
+        return
     print_judgement(together, alone, models, start["test_images"])
     print_next(folders[0], models)
 
