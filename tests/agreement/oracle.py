@@ -19,9 +19,9 @@ STD = torch.tensor([0.2675, 0.2565, 0.2761], dtype=torch.float64)
 
 
 def normalise(pixels):
-    """uint8 [n, 3, 32, 32] -> what a network sees."""
+    """uint8 [n, 3, 32, 32] -> what a network sees: float32, whatever it computes in."""
     x = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float64) / 255
-    return ((x - MEAN.view(1, 3, 1, 1)) / STD.view(1, 3, 1, 1)).to(REAL)
+    return ((x - MEAN.view(1, 3, 1, 1)) / STD.view(1, 3, 1, 1)).float().to(REAL)
 
 
 # ---- pieces ------------------------------------------------------------------------------------------------------
