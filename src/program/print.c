@@ -59,9 +59,12 @@ static void extras(const dt_op *op, char *text, size_t bytes)
 {
     const bool residual = op->kind == DT_OP_BN_APPLY && op->in[4].n, relu = op->kind == DT_OP_BN_APPLY && op->a.bn.relu;
     const bool mask = (op->kind == DT_OP_BN_GRAD_STATS && op->in[3].n) || (op->kind == DT_OP_BN_GRAD_INPUT && op->in[5].n);
-    const bool add = (op->kind == DT_OP_BN_STATS && op->in[1].n) || (op->kind == DT_OP_BN_GRAD_STATS && op->in[4].n) ||
+    const bool group = op->kind == DT_OP_GROUP_NORM, group_grad = op->kind == DT_OP_GROUP_NORM_GRAD;
+    const bool silu = (group || group_grad) && op->a.gn.silu;
+    const bool add = (group && op->in[3].n) || (group_grad && op->in[5].n) || (op->kind == DT_OP_BN_STATS && op->in[1].n) || (op->kind == DT_OP_BN_GRAD_STATS && op->in[4].n) ||
                      (op->kind == DT_OP_BN_GRAD_INPUT && op->in[6].n);
-    snprintf(text, bytes, "%s%s%s%s%s", residual ? "+residual" : "", relu ? "+relu" : "", mask ? "+mask" : "", add ? "+add" : "",
+    snprintf(text, bytes, "%s%s%s%s%s%s", residual ? "+residual" : "", relu ? "+relu" : "", silu ? "+silu" : "", mask ? "+mask" : "",
+             add ? "+add" : "",
              op->n_out > 1 && op->kind == DT_OP_BN_GRAD_STATS ? "+emit" : "");
 }
 
@@ -101,6 +104,9 @@ void dt_program_print(const dt_program *p, dt_text *out)
                         "%d additions inside; %d operations shared, %d removed\n",
                    g->fused.bn_relu, g->fused.bn_residual, g->fused.bn_stats_add, g->fused.bn_grad_relu, g->fused.bn_grad_emit, g->fused.bn_grad_add,
                    g->fused.shared, g->fused.removed);
+    if (g->fused.gn_silu || g->fused.gn_add)
+        dt_text_append(out, "fused: %d group norm + SiLU, %d of them in the backward pass too, %d group norms of a sum\n", g->fused.gn_silu,
+                       g->fused.gn_grad_silu, g->fused.gn_add);
     if (f.n_fallbacks) dt_text_append(out, "note: %zu kernels fall back to the reference implementation\n", f.n_fallbacks);
     if (f.n_ref_convolutions)
         dt_text_append(out, "WARNING: %zu convolutions run on a reference implementation, about 50 times slower than they could; see SLOW above\n",

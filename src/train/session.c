@@ -167,6 +167,7 @@ static duet_status build_graph(dt_session *s, const dt_data_facts *data, duet_er
         for (int i = 0; i < DT_MAX_NETWORKS; i++) s->losses.loss[v][i] = s->finite[v][i] = DT_NONE;
     s->peers.n = r->n_networks;
     s->peers.task = r->task;
+    s->graph->seed = (uint64_t)r->train.seed; /* of dropout */
     leave_network(s->graph);
     dt_graph_set_variant(s->graph, -1);
     make_inputs(s, data);
