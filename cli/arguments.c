@@ -134,3 +134,18 @@ bool cli_whole(const cli_arguments *a, const char *option, int64_t least, int64_
                      (long long)most);
     return false;
 }
+
+bool cli_real(const cli_arguments *a, const char *option, double least, double most, double otherwise, double *out)
+{
+    const char *text = cli_value(a, option, NULL);
+    *out = otherwise;
+    if (!text) return true;
+    char *end;
+    const double x = strtod(text, &end);
+    if (end != text && !*end && x >= least && x <= most) {
+        *out = x;
+        return true;
+    }
+    cli_complain("%s: %s: found '%s'; allowed: a number from %g to %g", a->command->name, option, text, least, most);
+    return false;
+}

@@ -40,6 +40,7 @@ const cli_command *cli_command_at(size_t i); /* NULL past the last */
 const cli_command *cli_command_find(const char *name); /* NULL: there is none */
 
 extern const cli_command cli_train, cli_eval, cli_predict, cli_plan, cli_models, cli_methods, cli_data, cli_bench, cli_help, cli_version;
+extern const cli_command cli_sample, cli_frechet;
 
 /* ---- arguments ---------------------------------------------------------------------------------------------- */
 
@@ -67,6 +68,9 @@ const char *cli_value(const cli_arguments *a, const char *option, const char *ot
 size_t cli_values(const cli_arguments *a, const char *option, const char **out);
 /* A whole number of least .. most. false, with the mistake said, when it is none; *out is `otherwise` when it is not given. */
 bool cli_whole(const cli_arguments *a, const char *option, int64_t least, int64_t most, int64_t otherwise, int64_t *out);
+
+/* The same for a real number. */
+bool cli_real(const cli_arguments *a, const char *option, double least, double most, double otherwise, double *out);
 
 /* ---- saying things ------------------------------------------------------------------------------------------ */
 
@@ -99,6 +103,17 @@ const char *cli_duration(double seconds, char text[32]);
 void cli_json_string(FILE *stream, const char *text);
 /* A word as a shell would need it: as it is, or in single quotes. */
 void cli_print_word(FILE *stream, const char *word);
+
+/* ---- a long wait: one line on standard error, redrawn; nothing where that is no terminal ------------------------ */
+
+typedef struct cli_progress {
+    const char *what;
+    double began, drawn_at, seconds; /* seconds: it took, after the end */
+    bool drawn;
+} cli_progress;
+cli_progress cli_progress_begin(const char *what);
+void cli_progress_draw(cli_progress *p, size_t done, size_t all); /* cheap enough for an inner loop */
+void cli_progress_end(cli_progress *p);
 
 /* ---- common to several commands ------------------------------------------------------------------------------ */
 

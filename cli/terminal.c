@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the terminal ------------------------------------------------------------------------------------------- */
@@ -148,6 +149,39 @@ const char *cli_duration(double seconds, char text[32])
     if (s >= 3600) snprintf(text, 32, "%lld:%02lld:%02lld", s / 3600, s / 60 % 60, s % 60);
     else snprintf(text, 32, "%lld:%02lld", s / 60, s % 60);
     return text;
+}
+
+/* ---- a long wait -------------------------------------------------------------------------------------------- */
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+cli_progress cli_progress_begin(const char *what)
+{
+    return (cli_progress){.what = what, .began = now_s()};
+}
+
+void cli_progress_draw(cli_progress *p, size_t done, size_t all)
+{
+    const double now = now_s();
+    if (!done || !cli_is_terminal(stderr) || now - p->drawn_at < 0.1) return;
+    char left[32];
+    fprintf(stderr, "\r%s%s%s %3.0f %%  %s left\033[K", cli_on(stderr, CLI_BOLD), p->what, cli_off(stderr), 100 * (double)done / (double)all,
+            cli_duration((now - p->began) * (double)(all - done) / (double)done, left));
+    fflush(stderr);
+    p->drawn_at = now;
+    p->drawn = true;
+}
+
+void cli_progress_end(cli_progress *p)
+{
+    p->seconds = now_s() - p->began;
+    if (p->drawn) fputs("\r\033[K", stderr);
+    p->drawn = false;
 }
 
 /* ---- quoting ------------------------------------------------------------------------------------------------ */

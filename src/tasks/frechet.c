@@ -12,6 +12,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <string.h>
 
 /* Matrices of LAPACK's 32-bit sizes, and of a memory that can be had. */
 enum { MOST_DIMENSIONS = 8192 };
@@ -43,6 +44,17 @@ void dt_moments_release(dt_moments *m)
     dt_free(m->apart);
     dt_free(m->scatter);
     *m = (dt_moments){0};
+}
+
+duet_status dt_moments_copy(const dt_moments *m, dt_moments *out, duet_error *err)
+{
+    dt_moments copy;
+    DT_TRY(dt_moments_create(m->d, &copy, err));
+    copy.n = m->n;
+    memcpy(copy.mean, m->mean, m->d * sizeof *m->mean);
+    memcpy(copy.scatter, m->scatter, m->d * m->d * sizeof *m->scatter);
+    *out = copy;
+    return DUET_OK;
 }
 
 /* Welford's update: with delta = x - mean before, mean += delta / n and scatter += (n - 1)/n delta delta'. */
@@ -147,11 +159,16 @@ static duet_status check(const dt_moments *m, const char *which, duet_error *err
     return DUET_OK;
 }
 
-duet_status dt_frechet(const dt_moments *a, const dt_moments *b, double *out, duet_error *err)
+static duet_status check_both(const dt_moments *a, const dt_moments *b, duet_error *err)
 {
     if (a->d != b->d) return dt_fail(err, DUET_SHAPE, "features of %zu and of %zu dimensions cannot be compared", a->d, b->d);
     DT_TRY(check(a, "first", err));
-    DT_TRY(check(b, "second", err));
+    return check(b, "second", err);
+}
+
+duet_status dt_frechet(const dt_moments *a, const dt_moments *b, double *out, duet_error *err)
+{
+    DT_TRY(check_both(a, b, err));
     frechet f = {0};
     double cross = 0, distance = 0;
     duet_status st = open_work(&f, a->d, err);
@@ -166,8 +183,41 @@ duet_status dt_frechet(const dt_moments *a, const dt_moments *b, double *out, du
     return DUET_OK;
 }
 
-double dt_frechet_bias(size_t d, size_t n1, size_t n2)
+/* ---- what chance alone gives --------------------------------------------------------------------------------------- */
+
+double dt_frechet_unit_bias(size_t d, size_t n1, size_t n2)
 {
     const double k = (double)d;
     return (k * (k + 1) / 4 + k) * (1 / (double)n1 + 1 / (double)n2);
+}
+
+/* For (1/n1 + 1/n2) = 1. The means differ by tr C. The covariances differ by a matrix whose element i, j has the variance
+ * (1 + [i = j]) l_i l_j in the basis of C's eigenvectors, and to second order the distance of C and C + E is
+ * sum_ij E_ij^2 / (l_i + l_j) / 2. */
+static double spread(const double *l, size_t d)
+{
+    double sum = 0;
+    for (size_t i = 0; i < d; i++) {
+        if (l[i] <= 0) continue;
+        for (size_t j = 0; j < d; j++)
+            if (l[j] > 0) sum += (i == j ? 2 : 1) * l[i] * l[j] / (l[i] + l[j]) / 2;
+        sum += l[i];
+    }
+    return sum;
+}
+
+duet_status dt_frechet_bias(const dt_moments *a, const dt_moments *b, double *out, duet_error *err)
+{
+    const dt_moments *const sets[2] = {a, b};
+    DT_TRY(check_both(a, b, err));
+    frechet f = {0};
+    double sum = 0;
+    duet_status st = open_work(&f, a->d, err);
+    for (int k = 0; k < 2 && !st; k++) {
+        st = take_root(&f, sets[k], f.root[0], err);
+        if (!st) sum += spread(f.values, a->d) / 2;
+    }
+    close_work(&f);
+    if (!st) *out = sum * (1 / (double)a->n + 1 / (double)b->n);
+    return st;
 }

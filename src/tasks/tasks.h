@@ -177,15 +177,19 @@ typedef struct dt_moments {
 } dt_moments;
 duet_status dt_moments_create(size_t d, dt_moments *out, duet_error *err);
 void dt_moments_release(dt_moments *m); /* a zeroed one is fine */
+duet_status dt_moments_copy(const dt_moments *m, dt_moments *out, duet_error *err);
 void dt_moments_add(dt_moments *m, const float *features);
 double dt_moments_covariance(const dt_moments *m, size_t i, size_t j); /* divisor n - 1; n >= 2 */
 
 /* |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2). Of equal sets: rounding, which may be below 0.
  * Errors:  DUET_ARG: not more vectors than dimensions; DUET_SHAPE; DUET_NUMERIC; DUET_MEMORY. On error *out is unchanged. */
 duet_status dt_frechet(const dt_moments *a, const dt_moments *b, double *out, duet_error *err);
-/* What to expect of two samples of one normal distribution whose covariance is the identity:
- * (d (d + 1)/4 + d)(1/n1 + 1/n2), for n well above d. */
-double dt_frechet_bias(size_t d, size_t n1, size_t n2);
+/* What to expect of two samples of one normal distribution, for n well above d. unit: its covariance is the identity:
+ * (d (d + 1)/4 + d)(1/n1 + 1/n2). else: it has the eigenvalues l of the sets' covariances (the mean of both answers):
+ * (sum_ij (1 + [i = j]) l_i l_j / (l_i + l_j) / 2 + sum_i l_i)(1/n1 + 1/n2).
+ * Errors:  as dt_frechet. */
+double dt_frechet_unit_bias(size_t d, size_t n1, size_t n2);
+duet_status dt_frechet_bias(const dt_moments *a, const dt_moments *b, double *out, duet_error *err);
 
 /* ---- measures ------------------------------------------------------------------------------------------------ */
 

@@ -32,9 +32,11 @@ duet_status dt_inference_describe(int network, const char *name, const dt_model 
     dt_graph_set_network(out->graph, network, name, false);
     const dt_built built = model->build(model, out->graph, &in);
     DT_TRY(dt_graph_check(out->graph, err));
-    out->output = built.output;
+    if (size.pooled && built.pooled == DT_NONE) return dt_fail(err, DUET_ARG, "%s: has no map that is averaged before its last layer", model->name);
+    out->output = size.pooled ? built.pooled : built.output;
+    out->pooled = size.pooled;
     out->align = built.align;
-    out->shape = dt_shape_of(out->graph, built.output);
+    out->shape = dt_shape_of(out->graph, out->output);
     out->batch = size.batch;
     out->classes = size.classes;
     out->height = size.height;
@@ -70,7 +72,7 @@ duet_status dt_inference_create(dt_state *s, int network, const char *name, cons
 duet_status dt_inference_resize(dt_inference *i, size_t height, size_t width, duet_error *err)
 {
     const dt_inference old = *i;
-    const dt_network_size size = {.classes = old.classes, .height = height, .width = width, .batch = old.batch};
+    const dt_network_size size = {.classes = old.classes, .height = height, .width = width, .batch = old.batch, .pooled = old.pooled};
     dt_inference_release(i);
     return dt_inference_create(old.state, old.network, old.name, old.model, size, i, err);
 }

@@ -60,6 +60,7 @@ typedef struct dt_inference {
     dt_node image, time, output;
     dt_shape shape;           /* of the output */
     bool align;               /* dt_built.align */
+    bool pooled;              /* output is dt_built.pooled */
     size_t batch, height, width, classes;
     size_t image_count, output_count; /* floats of one picture, of one output */
     float *padded;            /* [batch, image_count]: where an incomplete batch gets its zeros */
@@ -70,6 +71,7 @@ typedef struct dt_inference {
 /* What a network is built for: how many classes, and pictures of which size. */
 typedef struct dt_network_size {
     size_t classes, height, width, batch;
+    bool pooled; /* its output is the map before the last layer, averaged over places (dt_built.pooled; classify) */
 } dt_network_size;
 
 /* network: which of s's networks; name: for messages and dumps. *out is filled in on success only. */
@@ -121,6 +123,35 @@ typedef struct dt_sample_spec {
  * [n, image, image, 3] each; either may be NULL. A picture depends on network, sampler, seed and number alone.
  * Errors:  DUET_ARG: another task's network, steps or eta out of range; DUET_NUMERIC; DUET_STOPPED. On error both are unspecified. */
 duet_status dt_sample(dt_trained *c, const dt_sample_spec *spec, uint8_t *pixels, float *values, duet_error *err);
+
+/* ---- features of pictures (features.c) -------------------------------------------------------------------------- */
+
+/* Pictures handed out one by one, always in the same order. */
+typedef struct dt_pictures {
+    size_t n;
+    duet_status (*read)(const struct dt_pictures *p, size_t i, size_t height, size_t width, uint8_t *pixels, duet_error *err);
+    int (*progress)(void *user, size_t done, size_t all); /* as in dt_sample_spec; the caller's to set */
+    void *user;
+    const dt_source *source; /* of a data set; borrowed */
+    dt_split split;
+    const char *folder;      /* of a folder; borrowed */
+    const char **names;      /* [n] in the order of their bytes */
+    dt_arena arena;
+} dt_pictures;
+dt_pictures dt_pictures_of_source(const dt_source *source, dt_split split);
+/* Its files *.png. DUET_IO; DUET_DATA: there are none; DUET_MEMORY. */
+duet_status dt_pictures_of_folder(const char *folder, dt_pictures *out, duet_error *err);
+void dt_pictures_release(dt_pictures *p);
+
+/* A classifier that turns pictures into vectors: the map before its last layer, averaged over places. */
+typedef struct dt_extractor dt_extractor;
+/* Errors:  those of dt_trained_open; DUET_ARG: no classifier; DUET_FORMAT: the file does not say how pictures were normalised. */
+duet_status dt_extractor_open(const char *path, int threads, size_t batch, dt_extractor **out, duet_error *err);
+void dt_extractor_close(dt_extractor *e);
+const char *dt_extractor_name(const dt_extractor *e); /* "resnet20@" and the first 12 digits of the file's SHA-256 */
+size_t dt_extractor_dimensions(const dt_extractor *e);
+/* Adds the features of pictures first .. first + n - 1. Errors: the reading's, with the picture's name; DUET_SHAPE; DUET_STOPPED. */
+duet_status dt_extractor_add(dt_extractor *e, const dt_pictures *p, size_t first, size_t n, dt_moments *to, duet_error *err);
 
 typedef struct dt_evaluation {
     size_t images;

@@ -6,6 +6,7 @@
  *     weights.c     one network <-> one safetensors file
  *     trained.c     a safetensors file, ready to be used
  *     sample.c      pictures from a network that denoises
+ *     features.c    what a classifier sees in pictures
  *     checkpoint.c  the whole run <-> state.safetensors
  *     run_folder.c  log.jsonl, metrics.csv, recipe.yaml, environment.json
  *     events.c      what the lines of those files say */

@@ -154,27 +154,59 @@ static void too_few_pictures_and_other_dimensions_are_refused(void **state)
     dt_moments_release(&spoilt);
 }
 
+/* A sample of normal numbers, dimension j with deviation scale[j]. */
+static dt_moments normal_sample(uint64_t seed, size_t n, size_t d, const float *scale)
+{
+    dt_moments m;
+    duet_error err = {0};
+    if (dt_moments_create(d, &m, &err)) fail_msg("%s", err.message);
+    for (size_t i = 0; i < n; i++) {
+        float x[MOST];
+        dt_rng r = dt_rng_make(seed, DT_PURPOSE_TEST, 0, i);
+        for (size_t j = 0; j < d; j++) x[j] = scale[j] * dt_rng_normal(&r);
+        dt_moments_add(&m, x);
+    }
+    return m;
+}
+
 /* Two samples of one distribution: what is found is what is expected of it. */
 static void the_bias_is_what_two_samples_of_one_distribution_give(void **state)
 {
     (void)state;
-    enum { N = 1500, D = 32 };
-    dt_moments m[2];
-    duet_error err = {0};
-    for (uint64_t k = 0; k < 2; k++) {
-        if (dt_moments_create(D, &m[k], &err)) fail_msg("%s", err.message);
-        for (size_t i = 0; i < N; i++) {
-            float x[D];
-            dt_rng r = dt_rng_make(20 + k, DT_PURPOSE_TEST, 0, i);
-            for (size_t j = 0; j < D; j++) x[j] = dt_rng_normal(&r);
-            dt_moments_add(&m[k], x);
-        }
+    enum { NA = 1500, NB = 1000, D = 32 };
+    for (int uneven = 0; uneven < 2; uneven++) {
+        float scale[D];
+        duet_error err = {0};
+        for (size_t j = 0; j < D; j++) scale[j] = uneven ? 3.0f / (float)(1 + j) : 1;
+        dt_moments a = normal_sample(20, NA, D, scale), b = normal_sample(21, NB, D, scale);
+        const double unit = dt_frechet_unit_bias(D, NA, NB); /* 0.493 */
+        double expected = NAN;
+        if (dt_frechet_bias(&a, &b, &expected, &err)) fail_msg("%s", err.message);
+        /* Its standard deviation is near 5 %; where few dimensions have most of the variance, more. */
+        near(distance(&a, &b), expected, (uneven ? 0.5 : 0.15) * expected, "bias");
+        if (uneven) assert_true(expected < 0.2 * unit);
+        else near(expected, unit, 0.02 * unit, "the same by eigenvalues");
+        dt_moments_release(&a);
+        dt_moments_release(&b);
     }
-    const double expected = dt_frechet_bias(D, N, N); /* 0.395; its standard deviation is near 5 % of that */
-    near(distance(&m[0], &m[1]), expected, 0.15 * expected, "bias");
-    near(dt_frechet_bias(64, 2000, 2000), 1.104, 1e-9, "formula");
-    dt_moments_release(&m[0]);
-    dt_moments_release(&m[1]);
+    near(dt_frechet_unit_bias(64, 2000, 2000), 1.104, 1e-9, "formula");
+}
+
+static void a_copy_goes_on_alone(void **state)
+{
+    (void)state;
+    dt_moments a = moments(1, 20, 5), copy;
+    duet_error err = {0};
+    float x[MOST];
+    if (dt_moments_copy(&a, &copy, &err)) fail_msg("%s", err.message);
+    draw(1, 20, 5, x);
+    dt_moments_add(&a, x);
+    assert_int_equal(copy.n, 20);
+    assert_true(distance(&a, &copy) > 1e-6);
+    dt_moments_add(&copy, x);
+    assert_memory_equal(a.scatter, copy.scatter, 25 * sizeof *a.scatter);
+    dt_moments_release(&a);
+    dt_moments_release(&copy);
 }
 
 int main(void)
@@ -185,6 +217,7 @@ int main(void)
         cmocka_unit_test(a_set_is_at_no_distance_from_itself_at_any_rank),
         cmocka_unit_test(a_set_that_is_moved_is_at_the_square_of_the_way),
         cmocka_unit_test(too_few_pictures_and_other_dimensions_are_refused),
+        cmocka_unit_test(a_copy_goes_on_alone),
         cmocka_unit_test(the_bias_is_what_two_samples_of_one_distribution_give),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
