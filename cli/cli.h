@@ -39,7 +39,7 @@ typedef struct cli_command {
 const cli_command *cli_command_at(size_t i); /* NULL past the last */
 const cli_command *cli_command_find(const char *name); /* NULL: there is none */
 
-extern const cli_command cli_train, cli_eval, cli_predict, cli_plan, cli_models, cli_methods, cli_data, cli_bench, cli_help, cli_version;
+extern const cli_command cli_train, cli_eval, cli_predict, cli_look, cli_plan, cli_models, cli_methods, cli_data, cli_bench, cli_help, cli_version;
 extern const cli_command cli_sample, cli_frechet;
 
 /* ---- arguments ---------------------------------------------------------------------------------------------- */
@@ -120,6 +120,9 @@ void cli_progress_end(cli_progress *p);
 /* Where a built-in data set lies: `given`, else $DUET_DATA/NAME, else NULL. NULL also for one that needs no files. The text is
  * valid until the next call. */
 const char *cli_data_path(const char *name, const char *given);
+
+/* Makes a folder, and every part of its path that is missing. CLI_DONE, or the mistake is said and CLI_FAILED comes back. */
+int cli_make_folder(const char *path);
 
 /* What a command's --help prints. */
 void cli_print_command(const cli_command *command);

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* In the order in which people meet them. */
-static const cli_command *const commands[] = {&cli_train, &cli_eval, &cli_predict, &cli_plan,  &cli_models, &cli_methods,
+static const cli_command *const commands[] = {&cli_train, &cli_eval, &cli_predict, &cli_look, &cli_plan,  &cli_models, &cli_methods,
                                               &cli_sample, &cli_frechet, &cli_data,  &cli_bench, &cli_help, &cli_version};
 
 const cli_command *cli_command_at(size_t i)

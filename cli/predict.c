@@ -8,10 +8,8 @@
 
 #include <duet/network.h>
 #include <duet/picture.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const cli_option options[] = {
     {"--out", "DIR", "where PNGs go; made when it is not there"},
@@ -328,31 +326,9 @@ static int segment_one(const job *j, size_t i)
     return code;
 }
 
-/* Every part of the path that is missing. */
-static int make_folder(const char *path)
-{
-    char part[PATH_BYTES];
-    if ((size_t)snprintf(part, sizeof part, "%s", path) >= sizeof part) {
-        cli_complain("%s: the path is too long", path);
-        return CLI_FAILED;
-    }
-    for (char *at = part + 1; *part; at++) {
-        const char was = *at;
-        if (was && was != '/') continue;
-        *at = '\0';
-        if (mkdir(part, 0777) && errno != EEXIST) {
-            cli_complain("%s: cannot make this folder: %s", part, strerror(errno));
-            return CLI_FAILED;
-        }
-        if (!was) break;
-        *at = was;
-    }
-    return CLI_DONE;
-}
-
 static int segment(const job *j)
 {
-    int code = make_folder(j->out);
+    int code = cli_make_folder(j->out);
     for (size_t i = 0; i < j->n && !code; i++) code = segment_one(j, i);
     if (code || j->json) return code;
     printf("\n%sIn %s: NAME.png (its values are the classes)%s%s%s%s\n", cli_on(stdout, CLI_DIM), j->out, j->overlay ? ", NAME.overlay.png" : "",

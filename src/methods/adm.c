@@ -278,19 +278,30 @@ static void measure_foreground(adm *a, const pair *p)
     a->foreground_d = accumulate(a->g, a->foreground_d, share_on(a->g, divergence_weights(a, similarity), mask));
 }
 
-/* The shares of a network's attention and of its class activation map (the positive evidence for the true class) on the foreground:
- * do teachers emphasise it more? */
+/* What a network attends to: mean_c F^2 of the map that its head reads. */
+static dt_node attention_map(dt_graph *g, const dt_built *b)
+{
+    dt_node features = dt_detach(g, b->features);
+    return dt_mean(g, dt_mul(g, features, features), DT_AXIS_C);
+}
+
+/* The class activation map: the positive evidence for the true class; DT_NONE where the task has no such evidence. */
+static dt_node activation_map(const adm *a, const dt_built *b)
+{
+    const dt_task *task = a->peers->task;
+    if (!task->label_evidence) return DT_NONE;
+    return dt_relu(a->g, dt_detach(a->g, task->label_evidence(a->g, b, &a->peers->targets)));
+}
+
+/* The shares of a network's attention and of its class activation map on the foreground: do teachers emphasise it more? */
 static void measure_network(const adm *a, const dt_peer *p)
 {
     dt_graph *g = a->g;
-    const dt_task *task = a->peers->task;
-    dt_node features = dt_detach(g, p->built.features);
-    const dt_shape s = dt_shape_of(g, features);
+    const dt_shape s = dt_shape_of(g, p->built.features);
     dt_node mask = dt_adaptive_avg_pool(g, a->peers->targets.mask, s.h, s.w);
-    dt_losses_term(a->out, share_on(g, dt_mean(g, dt_mul(g, features, features), DT_AXIS_C), mask), -1, "%s.foreground_attention", p->name);
-    if (!task->label_evidence) return;
-    dt_node evidence = dt_detach(g, task->label_evidence(g, &p->built, &a->peers->targets));
-    dt_losses_term(a->out, share_on(g, dt_relu(g, evidence), mask), -1, "%s.foreground_cam", p->name);
+    dt_losses_term(a->out, share_on(g, attention_map(g, &p->built), mask), -1, "%s.foreground_attention", p->name);
+    dt_node activation = activation_map(a, &p->built);
+    if (activation != DT_NONE) dt_losses_term(a->out, share_on(g, activation, mask), -1, "%s.foreground_cam", p->name);
 }
 
 /* x, scaled and ramped, to the loss of network i in every variant in which it learns. */
@@ -423,13 +434,40 @@ static int with_role(const dt_peers *peers, dt_role role, int *which)
     return n;
 }
 
+static adm nothing_yet(dt_graph *g, const dt_peers *peers, const dt_adm_config *c, dt_losses *out)
+{
+    return (adm){.g = g, .peers = peers, .c = c, .out = out,
+                 .similarity = DT_NONE, .foreground_s = DT_NONE, .foreground_c = DT_NONE, .foreground_d = DT_NONE};
+}
+
+duet_status dt_adm_look(dt_graph *g, const dt_peers *peers, const dt_adm_config *c, int teacher, int student, dt_adm_maps *out, duet_error *err)
+{
+    const int both[2] = {teacher, student};
+    adm a = nothing_yet(g, peers, c, NULL);
+    DT_TRY(check_view(peers, c, err));
+    DT_TRY(dt_graph_check(g, err));
+    DT_TRY(check_maps(&a, teacher, student, err));
+    dt_adm_maps maps;
+    for (int k = 0; k < 2; k++) {
+        const dt_peer *p = &peers->at[both[k]];
+        a.view[both[k]] = view_of(&a, p);
+        maps.attention[k] = attention_map(g, &p->built);
+        maps.activation[k] = activation_map(&a, &p->built);
+    }
+    const pair p = compare(&a, teacher, student);
+    maps.similarity = dt_detach(g, p.similarity);
+    maps.consensus = consensus_weights(&a, maps.similarity);
+    maps.divergence = divergence_weights(&a, maps.similarity);
+    *out = maps;
+    return dt_graph_check(g, err);
+}
+
 duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *c, dt_losses *losses, duet_error *err)
 {
     if (!c->enabled) return DUET_OK;
     DT_TRY(dt_adm_check(peers, c, err));
     DT_TRY(dt_graph_check(g, err));
-    adm a = {.g = g, .peers = peers, .c = c, .out = losses,
-             .similarity = DT_NONE, .foreground_s = DT_NONE, .foreground_c = DT_NONE, .foreground_d = DT_NONE};
+    adm a = nothing_yet(g, peers, c, losses);
     int teachers[DT_MAX_NETWORKS], students[DT_MAX_NETWORKS];
     const int n_teachers = with_role(peers, DT_ROLE_TEACHER, teachers);
     const int n_students = with_role(peers, DT_ROLE_STUDENT, students);

@@ -177,6 +177,58 @@ duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *
 /* The batch for evaluating `images` pictures: 250, or a nearby divisor that leaves no incomplete last batch. */
 size_t dt_evaluation_batch(size_t images);
 
+/* ---- looking at a run (look.c) ---------------------------------------------------------------------------------- */
+
+/* Maps of a picture: of teacher and student, then of both together. */
+enum {
+    DT_LOOK_ATTENTION,      /* mean_c F^2 of the map that the head reads; the student's follows the teacher's */
+    DT_LOOK_ACTIVATION = 2, /* the positive evidence for the true class; alike; not there where the task has none */
+    DT_LOOK_SIMILARITY = 4, /* S */
+    DT_LOOK_CONSENSUS,      /* c */
+    DT_LOOK_DIVERGENCE,     /* d */
+    DT_LOOK_MAPS
+};
+
+typedef struct dt_look dt_look;
+typedef struct dt_look_spec {
+    const char *folder;            /* of the run */
+    const char *teacher, *student; /* names of networks; NULL: the first with that role */
+    const char *path;              /* of the data; NULL: the recipe's */
+    bool best;                     /* the weights of the best epoch, not the last */
+    size_t first, n;               /* test pictures */
+    int threads;                   /* 0: all */
+} dt_look_spec;
+
+typedef struct dt_look_facts {
+    const dt_recipe *recipe;
+    const dt_data_facts *data;
+    const dt_recipe_network *teacher, *student;
+} dt_look_facts;
+
+typedef struct dt_look_map {
+    size_t height, width;
+    const float *values; /* [height, width]; NULL: the task has no such map */
+} dt_look_map;
+
+/* One picture; everything is valid until the next one. */
+typedef struct dt_looked {
+    size_t index, height, width;
+    const uint8_t *pixels;       /* [height, width, 3]; NULL: there are no more pictures */
+    const uint8_t *mask;         /* [height, width] 0/1; NULL: the data has none */
+    const uint8_t *pixel_labels; /* [height, width]; NULL: pixels have no classes */
+    int32_t label;               /* -1: pictures have no classes */
+    const float *noisy;          /* denoise: what networks saw, [height, width, 3]; else NULL */
+    int32_t time;                /* denoise: how noisy */
+    dt_look_map map[DT_LOOK_MAPS];
+} dt_looked;
+
+/* Opens a run, finished or under way; its recipe says everything else.
+ * Errors:  DUET_IO: no run, no weights yet; DUET_ARG: no such network, no such pictures; those of recipes, weights and data. */
+duet_status dt_look_open(const dt_look_spec *spec, dt_look **out, duet_error *err);
+const dt_look_facts *dt_look_about(const dt_look *l); /* valid as long as l */
+duet_status dt_look_next(dt_look *l, dt_looked *out, duet_error *err);
+void dt_look_close(dt_look *l);
+
 /* ---- a step, compiled from a recipe -------------------------------------------------------------------------- */
 
 /* Graph, state and programs of a recipe on a device: what `plan`, `bench` and the loop share. */

@@ -12,7 +12,7 @@ if not PROGRAM:
     sys.exit("DUET must name the duet program")
 PROGRAM = os.path.abspath(PROGRAM)
 
-COMMANDS = ["train", "eval", "predict", "plan", "models", "methods", "sample", "frechet", "data", "bench", "help", "version"]
+COMMANDS = ["train", "eval", "predict", "look", "plan", "models", "methods", "sample", "frechet", "data", "bench", "help", "version"]
 
 
 def environment(**more):
