@@ -2,7 +2,7 @@
 """Writes the recipes of pairs of networks from the tables below; with --check, compares and changes nothing.
 
 A pair's vanilla.yaml says which two networks; every other file of the pair extends it and says what differs, so that
-nothing stands twice. What the pairs of a folder share (common.yaml, or a file of the data set's name) is written by hand.
+nothing stands twice. What recipes share beyond that, the common.yaml of their folder, is written by hand.
 """
 import pathlib
 import sys
@@ -26,15 +26,15 @@ METHODS = {
     "switokd": "dml, but the teacher pauses while it is too far ahead",
 }
 
-# Dense tasks: folder, the file that the pairs share, its words for the data, teacher, student, and the teacher's weights for kd.
+# Dense tasks: folder, what its vanilla.yaml extends, words for the data, teacher, student, and the teacher's weights for kd.
 DENSE = [
-    ("segmentation/shapes-seg", "shapes-seg.yaml", "drawn pictures, a class for every pixel", "seg20", "seg8", "best"),
-    ("segmentation/cityscapes", "cityscapes.yaml", "Cityscapes", "deeplabv3_resnet101", "deeplabv3_resnet18", "best"),
-    ("segmentation/cityscapes-pspnet", "cityscapes.yaml", "Cityscapes", "deeplabv3_resnet101", "pspnet_resnet18", "best"),
-    ("segmentation/voc", "voc.yaml", "Pascal VOC", "deeplabv3_resnet101", "deeplabv3_resnet18", "best"),
-    ("diffusion/shapes-plain", "shapes-plain.yaml", "drawn pictures of one shape", "unet_c16", "unet_c8", "ema"),
-    ("diffusion/cifar10", "cifar10.yaml", "CIFAR-10", "unet_c128", "unet_c64", "ema"),
-    ("diffusion/cifar100", "cifar100.yaml", "CIFAR-100", "unet_c128", "unet_c64", "ema"),
+    ("segmentation/shapes-seg", "common.yaml", "drawn pictures, a class for every pixel", "seg20", "seg8", "best"),
+    ("segmentation/cityscapes", "common.yaml", "Cityscapes", "deeplabv3_resnet101", "deeplabv3_resnet18", "best"),
+    ("segmentation/cityscapes-pspnet", "../cityscapes/common.yaml", "Cityscapes", "deeplabv3_resnet101", "pspnet_resnet18", "best"),
+    ("segmentation/voc", "common.yaml", "Pascal VOC", "deeplabv3_resnet101", "deeplabv3_resnet18", "best"),
+    ("diffusion/shapes-plain", "common.yaml", "drawn pictures of one shape", "unet_c16", "unet_c8", "ema"),
+    ("diffusion/cifar10", "common.yaml", "CIFAR-10", "unet_c128", "unet_c64", "ema"),
+    ("diffusion/cifar100", "common.yaml", "CIFAR-100", "unet_c128", "unet_c64", "ema"),
 ]
 
 DENSE_METHODS = {
@@ -66,13 +66,13 @@ def methods_of(what, methods):
 
 def vanilla_of(what, common, teacher, student):
     return (f"# {what}, side by side: each learns from the data alone.\n"
-            f"extends: ../{common}\n" + pair_of(teacher, student) + "method: {name: vanilla}\n")
+            f"extends: {common}\n" + pair_of(teacher, student) + "method: {name: vanilla}\n")
 
 
 def files_of(teacher, student, quick_epochs):
     """Yields (name, text) of one pair of classifiers."""
     what = f"{teacher} and {student} on CIFAR-100"
-    yield "vanilla.yaml", vanilla_of(what, "common.yaml", teacher, student)
+    yield "vanilla.yaml", vanilla_of(what, "../common.yaml", teacher, student)
     yield from methods_of(what, METHODS)
     yield "dml-adm-quick.yaml", (
         f"# {what}: a taste of dml with ADM, about half an hour on 2 cores.\n"
@@ -123,7 +123,8 @@ def main():
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-    wrong += [path for folder in {p.parent for p in expected} for path in folder.glob("*.yaml") if path not in expected]
+    wrong += [path for folder in {p.parent for p in expected} for path in folder.glob("*.yaml")
+              if path not in expected and path.name != "common.yaml"]
     for path in wrong:
         print(f"{path.relative_to(RECIPES.parent)}: not what scripts/recipes.py writes; run it, or change its table", file=sys.stderr)
     return 1 if wrong else 0

@@ -9,7 +9,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import main, np, to_arrays, torch, worn
+from dense_harness import worn
+from harness import main, np, to_arrays, torch
 from torch import nn
 
 import dense_models
