@@ -35,7 +35,7 @@ static void a_session_survives_every_failed_allocation(void **state)
         duet_error err = {0};
         dt_alloc_fail_at(k);
         duet_status st = dt_session_create(r, &data, &s, &err);
-        if (!st) st = dt_session_prepare_evaluation(s, (dt_network_size){s->data.classes, s->data.height, s->data.width, 4}, &err);
+        if (!st) st = dt_session_prepare_evaluation(s, (dt_network_size){.classes = s->data.classes, .height = s->data.height, .width = s->data.width, .batch = 4}, &err);
         dt_alloc_fail_at(0);
         done = is_done(st, &err, k, "session");
         dt_session_destroy(s);

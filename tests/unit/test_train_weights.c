@@ -402,7 +402,7 @@ static void a_weights_file_says_what_it_needs_to_classify(void **state)
     if (dt_inference_run(&c->network, pictures, NULL, BATCH, whole, &err)) fail_msg("%s", err.message);
     if (dt_inference_run(&c->network, pictures, NULL, 3, part, &err)) fail_msg("%s", err.message);
     assert_memory_equal(whole, part, 3 * CLASSES * sizeof *part);
-    if (dt_session_prepare_evaluation(s, (dt_network_size){s->data.classes, s->data.height, s->data.width, BATCH}, &err)) fail_msg("%s", err.message);
+    if (dt_session_prepare_evaluation(s, (dt_network_size){.classes = s->data.classes, .height = s->data.height, .width = s->data.width, .batch = BATCH}, &err)) fail_msg("%s", err.message);
     if (dt_inference_run(&s->eval[0], pictures, NULL, BATCH, part, &err)) fail_msg("%s", err.message);
     assert_memory_equal(whole, part, BATCH * CLASSES * sizeof *part);
 
