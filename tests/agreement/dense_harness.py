@@ -1,5 +1,5 @@
 """Runs duet beside the dense tasks' oracle and compares: what harness.py is to classification."""
-from harness import STEP_LOSS_TOLERANCE, STEPS, AgreementCase, np, peers, to_arrays, torch
+from harness import STEP_LOSS_TOLERANCE, AgreementCase, np, to_arrays, torch
 
 import dense_diffusion as diffusion
 import dense_files
@@ -8,6 +8,7 @@ import dense_oracle as oracle
 import files
 import philox
 
+STEPS = 4  # in lockstep one step sees every formula; ten are for what changes between them
 TIMES = 1000
 IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], dtype=torch.float64).view(2, 1, 3, 1, 1)
 
@@ -33,20 +34,16 @@ def worn(network):
 
 
 def dropout_pattern(seed):
-    """keep(network, step, k, p, shape) as duet draws it: element i in memory order (n, h, w, c) takes word i % 4 of block i / 4
-    of the stream of the step and the layer."""
-    def keep(network, step, k, p, shape):
+    """keep(network, step, which, p, shape) as duet draws it: element i in memory order (n, h, w, c) takes word i % 4 of block
+    i / 4 of the step, the network and the layer; it stays where the word is p 2^32 or more."""
+    def keep(network, step, which, p, shape):
         n, c, *rest = shape
         places = int(np.prod(rest, dtype=int))
-        words = philox.block_words(n * c * places, seed, philox.DROPOUT, step, salt(network, k))
+        words = philox.block_words(n * c * places, seed, philox.DROPOUT, step, network << 16 | which)
         stays = words >= int(p * 2.0**32)
         return torch.from_numpy(stays.reshape(n, places, c).transpose(0, 2, 1).reshape(n, c, *rest))
 
     return keep
-
-
-def salt(network, k):
-    return network * 16 + k
 
 
 class DenseCase(AgreementCase):
@@ -64,28 +61,28 @@ class DenseCase(AgreementCase):
             n["init"] = str(path)
             yield n["name"], arrays
 
-    SECOND = "square"  # NAME/square/TENSOR in state.safetensors: Adam's means of squares
+    STEP_TOLERANCE = 1e-2  # of the norm of a network's whole step, and of what its optimiser carries on
 
-    def agree_on(self, recipe, batches, steps_per_epoch, start, held_out):
+    def agree_on(self, recipe, steps, batches, steps_per_epoch, start, held_out):
         """The comparison, in lockstep; returns what the switch said, step by step."""
         recipe["networks"] = [dict(n) for n in recipe["networks"]]
         begin = dict(self.start_of(recipe["networks"], start or {}))
         run, training, here, outcomes = self.new_run(recipe), None, begin, []
-        for k in range(1, STEPS + 1):
+        for k in range(1, steps + 1):
             events, states = self.advance(recipe, run, k)
             if not training:
                 training = oracle.Training(recipe, self.states_of(begin), batches, steps_per_epoch, held_out(events),
                                            dropout_pattern(recipe["train"]["seed"]), self.classes())
             losses, outcome = training.step()
-            steps = [e for e in events if e["event"] == "step"]
-            self.assertEqual(steps[-1]["step"], k)
-            self.compare_loss(steps[-1], losses, STEP_LOSS_TOLERANCE)
+            seen = [e for e in events if e["event"] == "step"]
+            self.assertEqual(seen[-1]["step"], k)
+            self.compare_loss(seen[-1], losses, STEP_LOSS_TOLERANCE)
             momenta = self.momenta_of(recipe, run)
             self.compare_step(k, training, here, states, momenta)
             self.follow(k, training, recipe, run, states, momenta)
             here = states
             outcomes.append(outcome)
-        self.compare_outcomes(steps, outcomes)
+        self.compare_outcomes(seen, outcomes)
         self.frozen_stay(recipe, begin, here)
         return outcomes
 
@@ -95,7 +92,7 @@ class DenseCase(AgreementCase):
         for i in training.optimisers:
             name = training.networks[i]["name"]
             if training.keys()[1]:
-                squares[name] = self.of_state(run, f"{name}/{self.SECOND}/")
+                squares[name] = self.of_state(run, f"{name}/second/")
                 wanted = training.carried(i, 1)
                 self.compare_all(f"step {k}: {name}: means of squares", list(wanted), squares[name].get,
                                  lambda key: wanted[key].numpy())
@@ -104,6 +101,12 @@ class DenseCase(AgreementCase):
                 self.compare_tensors(f"step {k}: {name}: average", averages[name], training.averages[name])
         training.load(self.states_of(states), {name: self.tensors(m) for name, m in momenta.items()},
                       {name: self.tensors(m) for name, m in squares.items()}, self.states_of(averages))
+
+    def compare_all(self, what, names, found, wanted):
+        """Many tensors as if they were one."""
+        error = sum(np.sum(np.square(found(key).astype(np.float64) - wanted(key))) for key in names)
+        size = sum(np.sum(np.square(wanted(key).astype(np.float64))) for key in names)
+        self.assertLessEqual(error**0.5, self.STEP_TOLERANCE * size**0.5 + 1e-12, what)
 
     @staticmethod
     def of_state(run, place):
@@ -147,8 +150,8 @@ class SegmentCase(DenseCase):
     def seen(pixels):
         return (torch.from_numpy(pixels).double() / 255 - IMAGENET[0]) / IMAGENET[1]
 
-    def agree(self, networks, method, adm=None, train=None, data=None, task=None, images=80, size=None, start=None,
-              unlabelled=(3, 17)):
+    def agree(self, networks, method, adm=None, train=None, data=None, task=None, images=40, size=None, start=None,
+              unlabelled=(3, 17), steps=STEPS):
         folder, splits = self.pictures(images, size or self.SIZE, unlabelled)
         recipe = self.recipe_of(task, {"name": "folder-seg", "path": str(folder), "normalise": "imagenet", **(data or {})},
                              networks, method, adm, train)
@@ -165,8 +168,8 @@ class SegmentCase(DenseCase):
             self.assertEqual(len(held), recipe["data"].get("validation", 0))
             return (x[held], y[held]) if held else None
 
-        steps = (images - recipe["data"].get("validation", 0)) // recipe["train"]["batch"]
-        return self.agree_on(recipe, batches, steps, start, held_out)
+        steps_per_epoch = (images - recipe["data"].get("validation", 0)) // recipe["train"]["batch"]
+        return self.agree_on(recipe, steps, batches, steps_per_epoch, start, held_out)
 
 
 class DenoiseCase(DenseCase):
@@ -196,10 +199,10 @@ class DenoiseCase(DenseCase):
         return (torch.from_numpy(diffusion.noised(x0, t, eps, diffusion.signal(kind, TIMES))), torch.tensor(t),
                 torch.from_numpy(eps))
 
-    def agree(self, networks, method, adm=None, train=None, data=None, task=None, images=80, start=None):
+    def agree(self, networks, method, adm=None, train=None, data=None, task=None, images=40, start=None, steps=STEPS):
         folder, pixels, _ = self.data_of(images)
         recipe = self.recipe_of(task, {"name": "cifar100", "path": str(folder), **(data or {})}, networks, method, adm, train)
-        settings, kind = recipe["train"], recipe["task"].get("schedule", "linear")
+        settings, kind = recipe["train"], recipe["task"].get("noise", "cosine")
         batch, seed, validation = settings["batch"], settings["seed"], recipe["data"].get("validation", 0)
         x0, ab, held = pixels.astype(np.float64) / 127.5 - 1, diffusion.signal(kind, TIMES), []
 
@@ -214,7 +217,7 @@ class DenoiseCase(DenseCase):
             self.assertEqual(len(held), validation)
             return self.validation_batch(pixels[held], seed, kind) if held else None
 
-        return self.agree_on(recipe, batches, (images - validation) // batch, start, held_out)
+        return self.agree_on(recipe, steps, batches, (images - validation) // batch, start, held_out)
 
 
 def picture_noise(size, seed, purpose, epoch, index):

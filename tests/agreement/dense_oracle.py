@@ -244,12 +244,12 @@ def vanilla(step):
     return {i: step.loss(i) for i in range(step.count())}, None
 
 
-def kd(step, temperature=1.0, weight=1.0, alpha=None):
+def kd(step, temperature=1.0, weight=1.0, alpha=0.9):
     (teacher,) = step.of_role("teacher")
     losses = {}
     for i in step.of_role("student"):
         hard, soft = step.loss(i), step.disagreement(teacher, i, temperature)
-        losses[i] = hard + weight * soft if alpha is None else (1 - alpha) * hard + alpha * soft
+        losses[i] = hard + weight * soft if weight > 0 else (1 - alpha) * hard + alpha * soft
     return losses, None
 
 
@@ -351,7 +351,7 @@ def adm_pair(step, t, s, consensus, divergence, view, weights, tau, patch, given
 
 
 def add_adm(step, losses, consensus=None, divergence="modulate", view=None, weights="mean", tau=0.1, alpha=1.0,
-            beta=1.0, patch=4, warmup_epochs=0):
+            beta=1.0, warmup_epochs=0, patch=4):
     segment = isinstance(step, SegmentStep)
     consensus = consensus or ("align" if segment else "modulate")
     view = view or ("class" if segment else "output")
@@ -411,10 +411,10 @@ def doubled(state):
 
 
 def dictate_dropout(net, pattern):
-    """pattern(k, p, shape) -> what the k-th dropout of the network, in the order of its modules, keeps; p > 0 only."""
-    layers = [m for m in net.modules() if isinstance(m, dense_models.Dropout) and m.p > 0]
-    for k, m in enumerate(layers):
-        m.keep = lambda shape, k=k, p=m.p: pattern(k, p, shape)
+    """pattern(which, p, shape) -> what that dropout of the network keeps."""
+    for m in net.modules():
+        if isinstance(m, dense_models.Dropout):
+            m.keep = lambda shape, m=m: pattern(m.which, m.p, shape)
 
 
 def make_step(recipe, nets, batch, epoch):
@@ -443,8 +443,8 @@ def look(recipe, nets, batch):
 
 
 class Training:
-    """Trains like duet, from the state dicts `start`, on batches(epoch, place). Between two steps it can be put where another
-    training stands. held_out: a batch for KDCL's general. dropout(network, step, k, p, shape): what stays."""
+    """Trains like duet, from the state dicts `start`, on batches(epoch, place). Between two steps it can be put where
+    another training stands. held_out: a batch for KDCL's general. dropout(network, step, which, p, shape): what stays."""
 
     def __init__(self, recipe, start, batches, steps_per_epoch, held_out=None, dropout=None, classes=None):
         self.recipe, self.networks, self.settings = recipe, recipe["networks"], recipe["train"]
@@ -466,8 +466,8 @@ class Training:
         return self.CARRIED[self.settings.get("optimizer", "sgd")]
 
     def load(self, states, momenta=None, squares=None, averages=None):
-        """Weights and statistics of every network; {network name: {parameter: tensor}} of what its optimiser carries on: momenta,
-        and for Adam means of squares; moving averages."""
+        """Weights and statistics of every network; {network name: {parameter: tensor}} of what its optimiser carries on:
+        momenta, and for Adam means of squares; moving averages."""
         first, second = self.keys()
         for i, n in enumerate(self.networks):
             self.nets[i].load_state_dict(states[n["name"]])
@@ -510,7 +510,7 @@ class Training:
         method = dict(self.recipe["method"])
         losses, outcome = METHODS[method.pop("name")](step, **method)
         if self.recipe.get("adm") is not None:
-            losses = add_adm(step, losses, **self.recipe["adm"])
+            losses = add_adm(step, losses, **self.recipe["adm"], patch=self.recipe["task"].get("patch", 4))
         losses = {i: loss for i, loss in losses.items() if i in self.optimisers}
         self.update(losses)
         if method.get("pause_statistics"):

@@ -2,9 +2,9 @@
 label."""
 import itertools
 
-from dense_harness import SegmentCase, dense_models, peers, torch, worn
+from dense_harness import SegmentCase, dense_models, torch, worn
 
-from harness import main
+from harness import main, peers
 
 PAIR = peers("teacher=seg14", "student=seg8")
 DML = {"name": "dml"}
@@ -15,10 +15,10 @@ class Vanilla(SegmentCase):
         self.agree(PAIR, {"name": "vanilla"})
 
     def test_wide(self):
-        self.agree(peers("peer=seg8x2"), {"name": "vanilla"}, images=40)
+        self.agree(peers("peer=seg8x2"), {"name": "vanilla"})
 
     def test_a_size_that_no_stride_divides(self):
-        self.agree(peers("peer=seg8"), {"name": "vanilla"}, size=(37, 45), images=40)
+        self.agree(peers("peer=seg8"), {"name": "vanilla"}, size=(37, 45))
 
     def test_a_batch_without_any_label_only_decays(self):
         self.agree(PAIR, DML, adm={}, unlabelled=tuple(range(8, 16)))
@@ -29,9 +29,10 @@ class LargeNetworks(SegmentCase):
 
     BATCH = 4
     TRAIN = {"lr": 0.002, "weight_decay": 0.01}
+    STEP_TOLERANCE = 0.1  # one ReLU on the other side of zero, behind a batch norm of four numbers
 
     def large(self, model, **options):
-        self.agree(peers(f"peer={model}"), {"name": "vanilla"}, images=16, size=(49, 65), **options)
+        self.agree(peers(f"peer={model}"), {"name": "vanilla"}, images=8, size=(49, 65), unlabelled=(3,), steps=2, **options)
 
     def test_deeplab(self):
         self.large("deeplabv3_resnet18")
@@ -44,7 +45,8 @@ class LargeNetworks(SegmentCase):
 
     def test_two_families_learn_from_each_other(self):
         """Another grid and another way of resizing on each side."""
-        self.agree(peers("teacher=pspnet_resnet18", "student=seg8"), DML, adm={}, images=16, size=(49, 65))
+        self.agree(peers("teacher=pspnet_resnet18", "student=seg8"), DML, adm={}, images=8, size=(49, 65),
+                   unlabelled=(3,), steps=2)
 
 
 class Kd(SegmentCase):
@@ -60,59 +62,56 @@ class Kd(SegmentCase):
         self.agree(self.frozen(), {"name": "kd", "temperature": 3, "weight": 0.6})
 
     def test_alpha(self):
-        self.agree(self.frozen(), {"name": "kd", "temperature": 2, "alpha": 0.7})
+        self.agree(self.frozen(), {"name": "kd", "temperature": 2, "weight": 0, "alpha": 0.7})
 
 
 class Dml(SegmentCase):
     def test_on_the_grid_and_on_pixels_of_known_and_of_all_places(self):
         for where, places in itertools.product(("grid", "pixels"), ("valid", "all")):
             with self.subTest(kd_at=where, kd_places=places):
-                self.agree(PAIR, {"name": "dml", "temperature": 2}, task={"kd_at": where, "kd_places": places}, images=40)
+                self.agree(PAIR, {"name": "dml", "temperature": 2}, task={"kd_at": where, "kd_places": places})
 
     def test_three_peers_and_warmup(self):
-        self.agree(peers("peer1=seg8", "peer2=seg14", "peer3=seg8x2"), {"name": "dml", "warmup_epochs": 3}, images=40)
+        self.agree(peers("peer1=seg8", "peer2=seg14", "peer3=seg8x2"), {"name": "dml", "warmup_epochs": 3},
+                   steps=6)  # five an epoch
 
 
 class Kdcl(SegmentCase):
     def test_pixel_targets(self):
         for target in ("naive", "minlogit", "linear"):
             with self.subTest(target=target):
-                self.agree(PAIR, {"name": "kdcl", "target": target, "temperature": 2}, task={"kd_at": "pixels"}, images=40)
+                self.agree(PAIR, {"name": "kdcl", "target": target, "temperature": 2}, task={"kd_at": "pixels"})
 
     def test_mean(self):
         for where in ("grid", "pixels"):
             with self.subTest(kd_at=where):
-                self.agree(PAIR, {"name": "kdcl", "target": "mean", "temperature": 2}, task={"kd_at": where}, images=40)
-
-    def test_general_is_recomputed_each_epoch(self):
-        self.agree(PAIR, {"name": "kdcl", "target": "general", "temperature": 2}, task={"kd_at": "pixels"},
-                   data={"validation": 16}, images=64)
+                self.agree(PAIR, {"name": "kdcl", "target": "mean", "temperature": 2}, task={"kd_at": where})
 
 
 class Switokd(SegmentCase):
     """A teacher that starts behind its student and learns quickly: first it learns, then it waits."""
 
-    def start(self):
-        out = {}
-        for name, seed, bias in (("teacher", 1, -1.5), ("student", 2, 0.5)):
+    def switch(self, outcomes={(True,), (False,)}, adm=None, **options):
+        start = {}
+        for name, seed, background in (("teacher", 1, -4), ("student", 2, 2)):
             net = worn(dense_models.build("seg8", self.CLASSES, seed=seed))
             with torch.no_grad():
-                net.last().bias[0] += bias  # of the background
-            out[name] = net
-        return out
-
-    def switch(self, adm=None, **options):
+                net.last().weight *= 5
+                net.last().bias[0] += background
+            start[name] = net
         networks = peers("teacher=seg8", "student=seg8")
-        networks[1]["lr_scale"] = 0.1
-        outcomes = self.agree(networks, {"name": "switokd", **options}, adm=adm, start=self.start(), images=40,
-                              train={"lr": 0.02})
-        self.assertEqual(set(outcomes), {(True,), (False,)})
+        networks[1]["lr_scale"] = 0.05
+        found = self.agree(networks, {"name": "switokd", **options}, adm=adm, start=start, train={"lr": 0.04}, steps=10)
+        self.assertEqual(set(found), outcomes)
 
     def test_pair(self):
         self.switch()
 
     def test_temperature_and_paused_statistics(self):
         self.switch(temperature=2, t_squared=True, pause_statistics=True)
+
+    def test_the_papers_criterion(self):
+        self.switch({(True,)}, criterion="paper")
 
     def test_with_adm(self):
         self.switch(adm={})
@@ -124,7 +123,7 @@ class Adm(SegmentCase):
 
 def add_form(consensus, divergence):
     def test(self):
-        self.agree(PAIR, DML, adm={"consensus": consensus, "divergence": divergence}, images=40)
+        self.agree(PAIR, DML, adm={"consensus": consensus, "divergence": divergence})
     setattr(Adm, f"test_{consensus}_{divergence}", test)
 
 
@@ -137,39 +136,50 @@ class AdmOptions(SegmentCase):
         for view, consensus, divergence in (("channel", "align", "repel"), ("channel", "modulate", "modulate"),
                                             ("attention", "modulate", "modulate")):
             with self.subTest(view=view, consensus=consensus):
-                self.agree(PAIR, DML, adm={"view": view, "consensus": consensus, "divergence": divergence}, images=40)
+                self.agree(PAIR, DML, adm={"view": view, "consensus": consensus, "divergence": divergence})
 
     def test_unequal_channels(self):
-        self.agree(peers("teacher=seg8x2", "student=seg8"), DML, adm={"divergence": "repel"}, images=40)
+        self.agree(peers("teacher=seg8x2", "student=seg8"), DML, adm={"divergence": "repel"})
 
     def test_weights(self):
         for weights in ("none", "uniform", "softmax"):
             for consensus, divergence in (("modulate", "modulate"), ("align", "repel")):
                 with self.subTest(weights=weights, consensus=consensus):
-                    self.agree(PAIR, DML, images=40, adm={"weights": weights, "tau": 0.3, "consensus": consensus,
+                    self.agree(PAIR, DML, adm={"weights": weights, "tau": 0.3, "consensus": consensus,
                                                           "divergence": divergence})
 
     def test_strengths_and_warmup(self):
-        self.agree(PAIR, {"name": "vanilla"}, adm={"alpha": 0.7, "beta": 1.3, "warmup_epochs": 4}, images=40)
+        self.agree(PAIR, {"name": "vanilla"}, adm={"alpha": 0.7, "beta": 1.3, "warmup_epochs": 4}, steps=6)
 
     def test_two_teachers(self):
-        self.agree(peers("teacher1=seg14", "teacher2=seg8", "student=seg8"), DML, adm={"consensus": "modulate"}, images=40)
+        self.agree(peers("teacher1=seg14", "teacher2=seg8", "student=seg8"), DML, adm={"consensus": "modulate"})
 
     def test_a_frozen_teacher(self):
         networks = peers("teacher=seg14", "student=seg8")
         networks[0]["frozen"] = True
-        self.agree(networks, {"name": "kd"}, adm={}, images=40)
+        self.agree(networks, {"name": "kd"}, adm={})
 
 
 class Training(SegmentCase):
     def test_poly(self):
         self.agree(PAIR, DML, train={"steps": 20, "schedule": {"name": "poly", "power": 0.9}})
 
+    def test_average_keeps_running_statistics_as_they_are(self):
+        self.agree(PAIR, DML, train={"ema": 0.9})
+
+
+class Adam(SegmentCase):
+    """Adam divides by what a ReLU on the other side of zero moves by a part in a hundred; denoising, which has none, holds its
+    formula to rounding."""
+
+    STEP_TOLERANCE = 0.1
+    TRAIN = {"lr": 0.0005, "weight_decay": 0.01}
+
     def test_adam(self):
-        self.agree(PAIR, DML, train={"optimizer": "adam", "lr": 0.0005, "weight_decay": 0.01})
+        self.agree(PAIR, DML, train={"optimizer": "adam"})
 
     def test_adamw_and_clipping(self):
-        self.agree(PAIR, DML, train={"optimizer": "adamw", "lr": 0.0005, "weight_decay": 0.05, "clip_norm": 0.5})
+        self.agree(PAIR, DML, train={"optimizer": "adamw", "clip_norm": 0.5})
 
 
 if __name__ == "__main__":
