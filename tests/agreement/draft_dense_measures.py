@@ -76,8 +76,8 @@ class Denoise(DenoiseCase):
     def test_measuring_does_not_depend_on_the_run(self):
         """The noise is the same for every epoch, network and run, and for `duet eval`."""
         folder, *_ = self.data_of(40)
-        recipe = self.recipe_of(None, {"name": "cifar100", "path": str(folder)}, peers("peer=unet_c8"), {"name": "vanilla"}, None,
-                                {"epochs": 1, "evaluate_every": 1, "seed": 5})
+        recipe = self.recipe_of(None, {"name": "cifar100", "path": str(folder)}, peers("peer=unet_c8"), {"name": "vanilla"},
+                                None, {"epochs": 1, "evaluate_every": 1, "seed": 5})
         *_, out = self.run_duet(recipe)
         with open(out / "metrics.csv") as f:
             last = list(csv.DictReader(f))[-1]
