@@ -182,10 +182,13 @@ typedef struct shown {
     int n;
 } shown;
 
-/* The first measure and the last two: of classifiers top-1, cross-entropy and calibration. */
+/* The first measure and the last two: of classifiers top-1, cross-entropy and calibration. Many measures are parts of the
+ * first (the error by times): then it stands for them. */
 static shown worth_showing(const duet_measures *m)
 {
+    enum { MANY = 8 };
     shown s = {.n = 1};
+    if (m->n > MANY) return s;
     for (size_t i = m->n > MOST_SHOWN ? m->n - MOST_SHOWN + 1 : 1; i < m->n; i++) s.at[s.n++] = i;
     return s;
 }
