@@ -1,5 +1,6 @@
-"""Denoising against PyTorch: predicting the noise under every base method and ADM, Adam, clipping, the moving average."""
-import itertools
+"""Denoising against PyTorch: predicting the noise under every base method, Adam, clipping, the moving average."""
+import os
+import unittest
 
 from dense_harness import DenoiseCase, dense_models, torch, worn
 
@@ -18,6 +19,7 @@ class Vanilla(DenoiseCase):
     def test_two_blocks_a_level(self):
         self.agree(peers("peer=unet_c16d2"), {"name": "vanilla"}, images=24)
 
+    @unittest.skipUnless(os.environ.get("DUET_TEST_LARGE"), "a large network: DUET_TEST_LARGE=1")
     def test_dropout_and_attention_at_sixteen(self):
         self.agree(peers("peer=unet_c64"), {"name": "vanilla"}, images=8, train={"batch": 2}, steps=2)
 
@@ -66,7 +68,7 @@ class Switokd(DenoiseCase):
             start[name] = net
         networks = peers("teacher=unet_c8", "student=unet_c8")
         networks[1]["lr_scale"] = 0.1
-        outcomes = self.agree(networks, {"name": "switokd"}, adm=adm, start=start, train={"lr": 0.003}, steps=10)
+        outcomes = self.agree(networks, {"name": "switokd"}, adm=adm, start=start, train={"lr": 0.003}, steps=4)
         self.assertEqual(set(outcomes), {(True,), (False,)})
 
     def test_pair(self):
@@ -76,45 +78,12 @@ class Switokd(DenoiseCase):
         self.switch(adm={})
 
 
-class Adm(DenoiseCase):
-    """Every combination of what the student and the teacher do, with the default view and weights."""
-
-
-def add_form(consensus, divergence):
-    def test(self):
-        self.agree(PAIR, DML, adm={"consensus": consensus, "divergence": divergence})
-    setattr(Adm, f"test_{consensus}_{divergence}", test)
-
-
-for form in itertools.product(("align", "modulate", "off"), ("repel", "modulate", "off")):
-    add_form(*form)
-
-
-class AdmOptions(DenoiseCase):
-    def test_views(self):
-        for view, consensus, divergence in (("channel", "align", "repel"), ("channel", "modulate", "modulate"),
-                                            ("attention", "modulate", "modulate")):
-            with self.subTest(view=view, consensus=consensus):
-                self.agree(peers("teacher=unet_c8", "student=unet_c8"), DML,
-                           adm={"view": view, "consensus": consensus, "divergence": divergence})
-
-    def test_patches(self):
-        for patch in (1, 2, 8):
-            with self.subTest(patch=patch):
-                self.agree(PAIR, DML, adm={"divergence": "repel"}, task={"patch": patch})
-
-    def test_weights(self):
-        for weights in ("none", "uniform", "softmax"):
-            with self.subTest(weights=weights):
-                self.agree(PAIR, DML, adm={"weights": weights, "tau": 0.02})
-
-
 class Training(DenoiseCase):
     def test_clipping_and_warmup(self):
-        self.agree(PAIR, DML, train={"clip_norm": 0.3, "schedule": {"name": "constant", "warmup_epochs": 1}}, steps=6)
+        self.agree(PAIR, DML, train={"clip_norm": 0.3, "schedule": {"name": "constant", "warmup_epochs": 1}}, steps=3)
 
     def test_average(self):
-        self.agree(PAIR, DML, train={"ema": 0.25}, steps=6)  # in the first three steps the warm start rules
+        self.agree(PAIR, DML, train={"ema": 0.25}, steps=4)  # the warm start rules the first two or three
 
     def test_sgd(self):
         self.agree(PAIR, DML, train={"optimizer": "sgd", "lr": 0.01, "weight_decay": 0.01})
