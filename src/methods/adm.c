@@ -178,8 +178,8 @@ static dt_node weights_of(const adm *a, dt_node x, double otherwise)
     case WEIGHTS_NONE: return x;
     case WEIGHTS_UNIFORM: return dt_broadcast(g, dt_constant(g, 1), s);
     case WEIGHTS_SOFTMAX:
-        x = sharpened(a, x, valid);
-        if (valid == DT_NONE) return dt_scale(g, x, (double)(s.h * s.w));
+        x = dt_scale(g, sharpened(a, x, valid), (double)(s.h * s.w)); /* mean 1 where all places count */
+        if (valid == DT_NONE) return x;
         break;
     default: break;
     }

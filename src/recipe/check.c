@@ -48,7 +48,8 @@ static duet_status apply_task_defaults(dt_recipe *r, const dt_yaml *root, duet_e
         void *config;
         const dt_option *options = section_of_default(r, d->section, &config);
         const dt_yaml *map = dt_yaml_find(root, strncmp(d->section, "adm", 3) == 0 ? "adm" : "method");
-        if (options && !dt_yaml_find(map, d->key)) DT_TRY(dt_option_default(options, d->key, d->value, config, &r->arena, err));
+        if (!options || dt_yaml_find(map, d->key) || (d->unless && dt_yaml_find(map, d->unless))) continue;
+        DT_TRY(dt_option_default(options, d->key, d->value, config, &r->arena, err));
     }
     return DUET_OK;
 }

@@ -109,8 +109,13 @@ static const dt_option options[] = {
 };
 
 static const dt_task_default defaults[] = {
-    {"method.kd", "temperature", "1"}, {"method.kd", "weight", "1"},   {"method.dml", "temperature", "1"}, {"method.kdcl", "temperature", "1"},
-    {"method.kdcl", "target", "mean"}, {"adm", "view", "output"},      {"adm", "consensus", "modulate"},
+    {"method.kd", "temperature", "1", NULL},
+    {"method.kd", "weight", "1", "alpha"},
+    {"method.dml", "temperature", "1", NULL},
+    {"method.kdcl", "temperature", "1", NULL},
+    {"method.kdcl", "target", "mean", NULL},
+    {"adm", "view", "output", NULL},
+    {"adm", "consensus", "modulate", NULL},
     {0},
 };
 

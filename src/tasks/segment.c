@@ -153,9 +153,9 @@ static const dt_option options[] = {
 };
 
 static const dt_task_default defaults[] = {
-    {"method.kd", "temperature", "1"},
-    {"method.kd", "weight", "1"},
-    {"method.kdcl", "target", "mean"},
+    {"method.kd", "temperature", "1", NULL},
+    {"method.kd", "weight", "1", "alpha"},
+    {"method.kdcl", "target", "mean", NULL},
     {0},
 };
 

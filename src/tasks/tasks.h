@@ -66,6 +66,7 @@ typedef struct dt_scoring {
 /* Default of a recipe's key when this is the task: in a section of options ("adm", "method.kd"). */
 typedef struct dt_task_default {
     const char *section, *key, *value;
+    const char *unless; /* another key of the section which, when given, keeps the table's default; NULL: none */
 } dt_task_default;
 
 enum { DT_NEEDS_LABELS = 1, DT_NEEDS_PIXEL_LABELS = 2, DT_NEEDS_NOISE = 4 };

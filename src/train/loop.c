@@ -147,7 +147,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                  .normalise = &seen,
                                  .noising = noisy ? &run->fixed : NULL,
                                  .views = 1,
-                                 .seed = train.seed,
+                                 .seed = 0, /* of fixed noise: alike for all runs, and for `duet eval` */
                                  .workers = train.workers};
     dt_loader_spec validation = test;
     validation.split = DT_SPLIT_TRAIN;

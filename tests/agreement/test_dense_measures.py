@@ -1,4 +1,5 @@
 """What duet measures in the dense tasks, and the weight files it leaves, looked at from PyTorch."""
+import csv
 import json
 
 from dense_harness import DenoiseCase, SegmentCase, dense_models, diffusion, torch
@@ -75,6 +76,17 @@ class Denoise(DenoiseCase):
     @staticmethod
     def pixels_of_test(folder):
         return np.fromfile(folder / "test.bin", dtype=np.uint8).reshape(-1, 3074)[:, 2:].reshape(-1, 3, 32, 32)
+
+    def test_measuring_does_not_depend_on_the_run(self):
+        """The noise is the same for every epoch, network and run, and for `duet eval`."""
+        folder, *_ = self.data_of(40)
+        recipe = self.recipe_of(None, {"name": "cifar100", "path": str(folder)}, peers("peer=unet_c8"), {"name": "vanilla"},
+                                None, {"epochs": 1, "evaluate_every": 1, "seed": 5})
+        *_, out = self.run_duet(recipe)
+        with open(out / "metrics.csv") as f:
+            last = list(csv.DictReader(f))[-1]
+        said = measured(out / "peer.safetensors", "cifar100", folder)
+        self.assertAlmostEqual(float(last["peer.mse"]), said["mse"], delta=1e-6)
 
 
 if __name__ == "__main__":
