@@ -61,8 +61,8 @@ def print_caution(measure, images):
     rising = "higher" if measure[3] else "lower"
     print(f"""
 How to read it: one run of each, {images} test pictures, a short training; {rising} is better. "Best" is the best epoch on the test set
-itself, so it flatters; "last" does not. One seed shows that it runs and learns, and is no evidence about the methods: those
-comparisons, over several seeds, are in docs/results.md.""")
+itself, so it flatters; "last" does not. One seed shows that it runs and learns, and is no evidence about the methods: that
+takes full training and several seeds. What was measured so far: docs/results.md.""")
 
 
 def print_judgement(together, alone, models, images):
