@@ -16,10 +16,9 @@ Reads each run's metrics.csv and nothing else; needs only Python's standard libr
 base method bit for bit, with the same columns. Segmentation has no class activation map of one class, and shows none.
 """
 import argparse
-import csv
-import math
-import os
 import sys
+
+from run_folders import Trouble, groups_of, plus_minus, print_table, read_run, value
 
 PREFIX = "train."
 AREA = PREFIX + "adm.foreground"
@@ -27,23 +26,12 @@ WEIGHTS = (("S", AREA + "_s"), ("c", AREA + "_c"), ("d", AREA + "_d"))
 MAPS = (("attention", ".foreground_attention"), ("class activation", ".foreground_cam"))
 
 
-def fail(message):
-    sys.exit("observations.py: " + message)
-
-
-def read_run(folder):
-    """The rows of a run's metrics.csv, a dictionary each."""
-    path = os.path.join(folder, "metrics.csv")
-    try:
-        with open(path, newline="") as f:
-            rows = list(csv.DictReader(f))
-    except OSError as e:
-        fail("%s: %s; give folders that `duet train --out` wrote" % (path, e.strerror))
-    if not rows:
-        fail("%s: no finished epoch yet" % path)
+def read_masked_run(folder):
+    """The rows of a run's metrics.csv, which must know the foreground."""
+    rows = read_run(folder)
     if AREA not in rows[0]:
-        fail("%s: no column %s; it is there when the data has foreground masks and adm is on "
-             "(adm: {alpha: 0, beta: 0} looks without teaching)" % (path, AREA))
+        raise Trouble("%s: no column %s in metrics.csv; it is there when the data has foreground masks and adm is on "
+                      "(adm: {alpha: 0, beta: 0} looks without teaching)" % (folder, AREA))
     return rows
 
 
@@ -53,23 +41,9 @@ def networks_of(rows):
     return [name[len(PREFIX):-len(end)] for name in rows[0] if name.startswith(PREFIX) and name.endswith(end)]
 
 
-def number(row, column):
-    try:
-        return float(row[column])
-    except (KeyError, TypeError, ValueError):
-        return math.nan
-
-
-def over_runs(values):
-    """"61.3", or "61.3 +- 0.4" over several runs; "-" where nothing was measured."""
-    values = [100 * v for v in values if math.isfinite(v)]
-    if not values:
-        return "-"
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        return "%.1f" % mean
-    deviation = math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
-    return "%.1f +- %.1f" % (mean, deviation)
+def over_runs(rows, column):
+    """Percent: "61.3", or "61.3 +- 0.4" over several runs; "-" where nothing was measured."""
+    return plus_minus([100 * value(row, column) for row in rows], 1)
 
 
 def moments(runs):
@@ -84,39 +58,23 @@ def rows_of(title, runs, networks):
     out = []
     for when, rows in moments(runs):
         cells = [title, when, str(len(rows))]
-        cells += [over_runs([number(row, column) for row in rows]) for column in (AREA, *(c for _, c in WEIGHTS))]
+        cells += [over_runs(rows, column) for column in (AREA, *(c for _, c in WEIGHTS))]
         for _, end in MAPS:
-            cells += [over_runs([number(row, PREFIX + name + end) for row in rows]) for name in networks]
+            cells += [over_runs(rows, PREFIX + name + end) for name in networks]
         out.append(cells)
     return out
 
 
-def print_table(head, rows, markdown):
-    widths = [max(len(row[i]) for row in [head] + rows) for i in range(len(head))]
-    if markdown:
-        print("| " + " | ".join(head) + " |")
-        print("|" + "|".join("---" if i < 2 else "---:" for i in range(len(head))) + "|")
-        for row in rows:
-            print("| " + " | ".join(cell.replace("+-", "±") for cell in row) + " |")
-        return
-    for row in [head] + rows:
-        print("  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths))).rstrip())
-
-
-def groups_of(words):
-    """(title, folders) in order: bare folders are one group."""
-    groups, bare = [], []
-    for word in words:
-        name, equals, folders = word.partition("=")
-        if equals and not os.path.isdir(word):
-            groups.append((name, [f for f in folders.split(",") if f]))
-            if not groups[-1][1]:
-                fail("%s: names no run" % word)
-        else:
-            bare.append(word)
-    if bare:
-        groups.insert(0, ("runs" if len(bare) > 1 else os.path.basename(os.path.normpath(bare[0])), bare))
-    return groups
+def read_groups(words):
+    """(title, runs) of every group, and the networks, which have the same names in all of them."""
+    groups = [(title, [read_masked_run(folder) for folder in folders]) for title, folders in groups_of(words)]
+    networks = networks_of(groups[0][1][0])
+    for title, runs in groups:
+        for rows in runs:
+            if networks_of(rows) != networks:
+                raise Trouble("%s: networks are called %s, in the first run %s; give runs whose networks have the same names" %
+                              (title, ", ".join(networks_of(rows)), ", ".join(networks)))
+    return groups, networks
 
 
 def main():
@@ -124,19 +82,15 @@ def main():
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run folder, or NAME=RUN,RUN,...")
     parser.add_argument("--markdown", action="store_true", help="a Markdown table")
     options = parser.parse_args()
-
-    groups = [(title, [read_run(folder) for folder in folders]) for title, folders in groups_of(options.runs)]
-    networks = networks_of(groups[0][1][0])
-    for title, runs in groups:
-        for rows in runs:
-            if networks_of(rows) != networks:
-                fail("%s: networks are called %s, in the first run %s; give runs whose networks have the same names" %
-                     (title, ", ".join(networks_of(rows)), ", ".join(networks)))
+    try:
+        groups, networks = read_groups(options.runs)
+    except Trouble as e:
+        sys.exit("observations.py: %s" % e)
     table = [cells for title, runs in groups for cells in rows_of(title, runs, networks)]
     head = ["runs", "at", "n", "foreground's area"] + [name + " on it" for name, _ in WEIGHTS]
     head += ["%s of %s" % (what, name) for what, _ in MAPS for name in networks]
     kept = [i for i in range(len(head)) if i < 3 or any(row[i] != "-" for row in table)]  # no column of nothing
-    print_table([head[i] for i in kept], [[row[i] for i in kept] for row in table], options.markdown)
+    print_table([head[i] for i in kept], [[row[i] for i in kept] for row in table], options.markdown, left=2)
 
 
 if __name__ == "__main__":

@@ -14,20 +14,10 @@ import csv
 import os
 import sys
 
+from run_folders import Trouble, read_run
+
 COLOURS = ("#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#9c6b4e", "#97bbf5", "#a463f2")
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 330, 54, 14, 34, 42
-
-
-def read_run(folder):
-    path = os.path.join(folder, "metrics.csv")
-    try:
-        with open(path, newline="") as f:
-            rows = list(csv.DictReader(f))
-    except OSError as e:
-        sys.exit("results.py: %s: %s; give folders that `duet train --out` wrote" % (path, e.strerror))
-    if not rows:
-        sys.exit("results.py: %s: no finished epoch yet" % path)
-    return rows
 
 
 def networks_of(rows, column):
@@ -139,7 +129,10 @@ def main():
     runs = []
     for r in a.runs:
         name, _, folder = r.rpartition("=")
-        runs.append((name or os.path.basename(os.path.normpath(folder)), read_run(folder)))
+        try:
+            runs.append((name or os.path.basename(os.path.normpath(folder)), read_run(folder)))
+        except Trouble as e:
+            sys.exit("results.py: %s" % e)
     networks = a.network or list(dict.fromkeys(n for _, rows in runs for n in networks_of(rows, a.column)))
     print(table(runs, a.column))
     if a.svg:
