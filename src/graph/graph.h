@@ -247,7 +247,8 @@ dt_shape dt_shape_of(const dt_graph *g, dt_node x); /* {0,0,0,0} for DT_NONE */
 dt_node dt_input(dt_graph *g, const char *name, dt_type type, dt_shape shape);
 dt_node dt_conv(dt_graph *g, dt_node x, const char *name, dt_conv_spec s);       /* name.weight, name.bias; kaiming fan_out */
 dt_node dt_batch_norm(dt_graph *g, dt_node x, const char *name);                 /* eps 1e-5, momentum 0.1 */
-typedef enum dt_linear_init { DT_LINEAR_TORCH, DT_LINEAR_ZERO_BIAS } dt_linear_init; /* MODELS.md, "Initialisation" */
+/* Weight and bias: uniform, 1/sqrt(in) to either side; the same weight, bias 0; normal of deviation .01, bias 0. */
+typedef enum dt_linear_init { DT_LINEAR_TORCH, DT_LINEAR_ZERO_BIAS, DT_LINEAR_NORMAL } dt_linear_init;
 dt_node dt_linear(dt_graph *g, dt_node x, const char *name, size_t out, dt_linear_init init);
 dt_node dt_relu(dt_graph *g, dt_node x);
 dt_node dt_max_pool(dt_graph *g, dt_node x, dt_pool_spec s);

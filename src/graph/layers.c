@@ -100,9 +100,11 @@ dt_node dt_linear(dt_graph *g, dt_node x, const char *name, size_t out, dt_linea
     if (x == DT_NONE) return DT_NONE;
     const size_t in = g->nodes[x].shape.c;
     const double half_width = 1.0 / sqrt((double)in); /* torch: kaiming_uniform with a = sqrt(5) is this */
-    const dt_node weight = dt_layer_parameter(g, name, "weight", shape(out, in, 1, 1), 2, true, DT_INIT_UNIFORM, half_width);
+    const bool normal = init == DT_LINEAR_NORMAL;
+    const dt_node weight = dt_layer_parameter(g, name, "weight", shape(out, in, 1, 1), 2, true, normal ? DT_INIT_NORMAL : DT_INIT_UNIFORM,
+                                              normal ? 0.01 : half_width);
     const dt_node bias = dt_layer_parameter(g, name, "bias", shape(1, out, 1, 1), 1, true,
-                                         init == DT_LINEAR_ZERO_BIAS ? DT_INIT_ZERO : DT_INIT_UNIFORM, half_width);
+                                            init == DT_LINEAR_TORCH ? DT_INIT_UNIFORM : DT_INIT_ZERO, half_width);
     dt_node y = dt_matmul(g, x, weight, bias, false, true);
     dt_node_name(g, y, "%s", name);
     return y;

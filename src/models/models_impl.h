@@ -36,22 +36,35 @@ void dt_part_start_xavier(dt_graph *g, const char *layer, double gain);
 dt_node dt_part_dropout(dt_graph *g, dt_node x, dt_node key, double p, unsigned which);
 
 void dt_part_tap(dt_built *b, const char *name, dt_node map);
-/* Everything behind the last map: the tap "features", global average pooling, the linear layer `fc`. */
-void dt_part_classifier(dt_graph *g, dt_built *b, dt_node features, size_t classes, dt_linear_init init);
+/* Everything behind the last map: the tap "features", global average pooling, dropout, a linear layer. */
+typedef struct dt_classifier {
+    const char *name;      /* "fc" */
+    dt_linear_init start;
+    double dropout;        /* of the pooled vector, in training; 0: none */
+} dt_classifier;
+void dt_part_classifier(dt_graph *g, dt_built *b, dt_node features, const dt_model_inputs *in, const dt_classifier *c);
 
-/* ---- residual.c: residual layers whose convolutions may be dilated, and the ImageNet ResNets made of them ------- */
+/* ---- residual.c: residual layers whose convolutions may be dilated, and the backbones made of them ---------------- */
 
 typedef struct dt_residual_layer {
     const char *name;    /* "layer1": block i is layer1.i */
+    const char *shortcut; /* what its convolution and norm are called; NULL: "downsample" */
     int blocks;
-    size_t width;        /* channels; of the 3x3 convolution where there is a bottleneck, which puts out four times as many */
-    size_t stride, rate; /* stride: of the first block; rate: of 3x3 convolutions, but half as much in the one that has the stride */
+    size_t width;        /* channels; where there is a bottleneck, four times as many are put out */
+    size_t inner;        /* channels of a bottleneck's 3x3 convolution; 0: `width` */
+    size_t stride, rate; /* stride: of the first block; rate: of 3x3 convolutions, but half as much in the one that has the stride; 0: 1 */
     bool bottleneck;
 } dt_residual_layer;
 dt_node dt_part_residual_layer(dt_graph *g, dt_node x, const dt_residual_layer *l);
 
+/* Blocks of the four layers of a ResNet of 18, 34, 50 or 101 layers. */
+const int *dt_part_resnet_blocks(int depth);
+/* 7x7 convolution of stride 2, 64 channels, norm, ReLU, max pooling; or, for `three`, three 3x3 convolutions of 64, 64, 128
+ * channels in the place of the one. prefix: "backbone." or "". */
+dt_node dt_part_resnet_stem(dt_graph *g, dt_node x, const char *prefix, bool three);
+
 typedef struct dt_dilated_resnet {
-    const char *prefix; /* "backbone" */
+    const char *prefix; /* "backbone." */
     int depth;          /* 18, 50, 101 */
     bool three;         /* the stem: three 3x3 convolutions of 64, 64, 128 channels; else one of 7x7, 64 channels */
 } dt_dilated_resnet;
