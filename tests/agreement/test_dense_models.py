@@ -79,19 +79,20 @@ class Outputs(unittest.TestCase):
 
 class Small(Outputs):
     def test_segmentation(self):
-        for name, size in (("seg8", (64, 64)), ("seg20", (64, 64)), ("seg8x2", (45, 62))):
+        for name, size in (("seg8", (64, 64)), ("seg14", (33, 64)), ("seg20", (64, 64)), ("seg56", (64, 64)), ("seg8x2", (45, 62)), ("seg20x2", (32, 48))):
             with self.subTest(network=name):
                 self.agree(name, size)
 
     def test_unets(self):
-        for name, size in (("unet_c8", (32, 32)), ("unet_c16", (16, 24)), ("unet_c16d2", (32, 32))):
+        for name, size in (("unet_c8", (32, 32)), ("unet_c16", (16, 24)), ("unet_c16d2", (32, 32)), ("unet_c32", (16, 16))):
             with self.subTest(network=name):
                 self.agree(name, size)
 
 
 class Large(Outputs):
-    NETWORKS = {"deeplabv3_resnet18": (97, 129), "pspnet_resnet18": (97, 129), "tv_deeplabv3_resnet50": (65, 65),
-                "deeplabv3_resnet101": (65, 65), "unet_c64": (32, 32)}
+    NETWORKS = {"deeplabv3_resnet18": (97, 129), "pspnet_resnet18": (97, 129), "deeplabv3_resnet18_w512": (65, 97),
+                "tv_deeplabv3_resnet50": (65, 65), "deeplabv3_resnet101": (65, 65), "tv_deeplabv3_resnet101": (65, 65),
+                "deeplabv3_resnet101_w512": (65, 65), "unet_c64": (32, 32), "unet_c128": (32, 32)}
 
     def test_all(self):
         if not (os.environ.get("DUET_TEST_LARGE") or "Large" in sys.argv):
