@@ -64,6 +64,7 @@ typedef struct dt_picture_facts {
     const char *pixels; /* "grey", "palette", "RGB", "grey and alpha", "RGB and alpha", "CMYK": for messages */
     bool jpeg;
     bool indices;       /* a grey or palette PNG of at most 8 bits: its values can be classes */
+    unsigned turn;      /* how its EXIF record says that the camera was held, 1 to 8; 1: upright, or it does not say */
 } dt_picture_facts;
 
 /* A picture that says it is larger is refused before anything is allocated for it: a small file can claim any size. */
@@ -73,7 +74,7 @@ enum { DT_PICTURE_SIDE = 1 << 15, DT_PICTURE_PIXELS = 1 << 26 };
  *
  * read:    to [height, width, 3] RGB bytes. Grey becomes three equal channels, palettes their colours, 16 bits their high
  *          byte, CMYK is multiplied out; transparency and colour profiles are ignored, and so is the turn that an EXIF
- *          record may ask for, because masks would not turn with it.
+ *          record may ask for, because masks would not turn with it (dt_picture_upright turns).
  * indices: to [height, width]: the values of a grey picture or the indices into a palette, never its colours.
  * Errors:  DUET_IO; DUET_DATA: neither PNG nor JPEG, damaged (checksums, the end of the file), too large, another
  *          size than the caller's height and width, no indices where they are wanted; DUET_MEMORY.
@@ -87,6 +88,24 @@ duet_status dt_picture_indices_bytes(const uint8_t *bytes, size_t n, size_t heig
                                      duet_error *err);
 /* DUET_DATA, with what was found and what is accepted, unless facts.indices. */
 duet_status dt_picture_check_indices(const dt_picture_facts *f, duet_error *err);
+
+/* A picture as people see it: turned as its EXIF record says, else as dt_picture_read_bytes gives it. The buffers grow and
+ * are used again: one dt_pixels for many pictures. */
+typedef struct dt_pixels {
+    uint8_t *rgb;         /* [height, width, 3] */
+    size_t height, width;
+    size_t room;          /* bytes behind rgb */
+    uint8_t *stored;      /* as it lies in the file, of a picture that is turned */
+    size_t stored_room;
+} dt_pixels;
+/* The size of the upright picture at eighths/8, each side rounded up. Only JPEGs have other eighths than 8. */
+void dt_picture_upright_size(const dt_picture_facts *f, unsigned eighths, size_t *height, size_t *width);
+/* Decodes bytes of which `facts` was measured; eighths 1 to 8 (JPEG; else 8). A JPEG is then decoded at that size by a transform
+ * of fewer points, each of which is the mean, band-limited, of the pixels that it stands for, and takes less time.
+ * Errors: DUET_DATA (damaged), DUET_MEMORY. */
+duet_status dt_picture_upright(const uint8_t *bytes, size_t n, const dt_picture_facts *facts, unsigned eighths, dt_pixels *to,
+                               duet_error *err);
+void dt_pixels_release(dt_pixels *p); /* a zeroed one is fine */
 
 /* A PNG of 8 bits, which appears complete or not at all; equal pixels give equal bytes.
  * colours: NULL: pixels are RGB [height, width, 3]; else pixels are indices [height, width] into `n_colours` (at most 256)

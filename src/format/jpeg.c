@@ -16,6 +16,7 @@
 
 enum {
     CHANNELS = 3,
+    MOST_MARKER = 0xFFFF, /* bytes: any */
     MOST_SCANS = 500 /* a progressive file can hold any number of them, each the size of the picture */
 };
 
@@ -28,6 +29,7 @@ typedef struct jpeg_job {
     bool memory; /* that was what ran out */
     const uint8_t *bytes;
     size_t n;
+    unsigned eighths;
     uint8_t *out;
 } jpeg_job;
 
@@ -72,6 +74,7 @@ static void read_head(jpeg_job *j)
     j->progress.progress_monitor = on_progress;
     j->d.progress = &j->progress;
     jpeg_mem_src(&j->d, j->bytes, (unsigned long)j->n);
+    if (!j->out) jpeg_save_markers(&j->d, JPEG_APP0 + 1, MOST_MARKER);
     jpeg_read_header(&j->d, TRUE);
 }
 
@@ -92,6 +95,8 @@ static void read_pixels(jpeg_job *j)
     const bool cmyk = d->num_components == 4;
     d->out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
     d->dct_method = JDCT_ISLOW;
+    d->scale_num = j->eighths;
+    d->scale_denom = 8;
     jpeg_start_decompress(d);
     const size_t width = d->output_width;
     JSAMPARRAY inks = NULL;
@@ -102,6 +107,16 @@ static void read_pixels(jpeg_job *j)
         if (inks) multiply_out(inks[0], width, d->saw_Adobe_marker, row);
     }
     jpeg_finish_decompress(d);
+}
+
+/* How the camera was held; the first EXIF record counts. */
+static unsigned turn_of(const struct jpeg_decompress_struct *d)
+{
+    static const uint8_t name[6] = "Exif\0";
+    for (jpeg_saved_marker_ptr m = d->marker_list; m; m = m->next)
+        if (m->marker == JPEG_APP0 + 1 && m->data_length > sizeof name && memcmp(m->data, name, sizeof name) == 0)
+            return dt_exif_turn(m->data + sizeof name, m->data_length - sizeof name);
+    return 1;
 }
 
 /* facts NULL: reads pixels. */
@@ -120,6 +135,7 @@ static duet_status run(jpeg_job *j, dt_picture_facts *facts, duet_error *err)
                       : j->d.num_components == 4 ? "CMYK"
                                                  : "RGB",
             .jpeg = true,
+            .turn = turn_of(&j->d),
         };
     jpeg_destroy_decompress(&j->d); /* of a job that never came so far, too */
     if (fine) return DUET_OK;
@@ -138,10 +154,11 @@ static duet_status jpeg_facts(const uint8_t *bytes, size_t n, dt_picture_facts *
     return run(&job, out, err);
 }
 
-static duet_status jpeg_pixels(const uint8_t *bytes, size_t n, bool indices, uint8_t *out, duet_error *err)
+static duet_status jpeg_pixels(const uint8_t *bytes, size_t n, dt_picture_wish wish, uint8_t *out, duet_error *err)
 {
-    if (indices) DT_BUG("a JPEG is to be read as classes");
-    jpeg_job job = {.bytes = bytes, .n = n, .out = out};
+    if (wish.indices) DT_BUG("a JPEG is to be read as classes");
+    if (wish.eighths < 1 || wish.eighths > 8) DT_BUG("a JPEG is to be read at %u eighths of its size", wish.eighths);
+    jpeg_job job = {.bytes = bytes, .n = n, .eighths = wish.eighths, .out = out};
     return run(&job, NULL, err);
 }
 

@@ -11,7 +11,7 @@ duet_status dt_picture_damaged(const dt_picture_format *f, const char *what, due
     return dt_fail(err, DUET_DATA, "a damaged %s (%s); fetch it, or make it, again", f->name, what);
 }
 
-static duet_status find_format(const uint8_t *bytes, size_t n, const dt_picture_format **out, duet_error *err)
+duet_status dt_picture_find_format(const uint8_t *bytes, size_t n, const dt_picture_format **out, duet_error *err)
 {
     for (size_t i = 0; i < DT_COUNT(formats); i++)
         if (formats[i]->recognises(bytes, n)) {
@@ -54,7 +54,7 @@ duet_status dt_picture_measure_bytes(const uint8_t *bytes, size_t n, dt_picture_
 {
     const dt_picture_format *f = NULL;
     dt_picture_facts found = {0};
-    DT_TRY(find_format(bytes, n, &f, err));
+    DT_TRY(dt_picture_find_format(bytes, n, &f, err));
     DT_TRY(f->facts(bytes, n, &found, err));
     DT_TRY(check_size(&found, err));
     *out = found;
@@ -66,13 +66,13 @@ static duet_status read_bytes(const uint8_t *bytes, size_t n, size_t height, siz
 {
     const dt_picture_format *f = NULL;
     dt_picture_facts found = {0};
-    DT_TRY(find_format(bytes, n, &f, err));
+    DT_TRY(dt_picture_find_format(bytes, n, &f, err));
     DT_TRY(dt_picture_measure_bytes(bytes, n, &found, err));
     if (found.height != height || found.width != width)
         return dt_fail(err, DUET_DATA, "has %zux%zu pixels (height x width), where %zux%zu are expected", found.height,
                        found.width, height, width);
     if (indices) DT_TRY(dt_picture_check_indices(&found, err));
-    return f->read(bytes, n, indices, out, err);
+    return f->read(bytes, n, (dt_picture_wish){.indices = indices, .eighths = 8}, out, err);
 }
 
 duet_status dt_picture_read_bytes(const uint8_t *bytes, size_t n, size_t height, size_t width, uint8_t *rgb,

@@ -3,7 +3,8 @@
  * libpng reports errors by a long jump. Everything that may jump is a step, a function of the job alone: `guarded` sets the
  * place to come back to and runs one step, so no local variable lives across a jump.
  *
- * Chunks that change no pixel (text, profiles, times) are skipped unread: compressed ones could unpack to gigabytes. */
+ * Chunks that change no pixel (text, profiles, times) are skipped unread: compressed ones could unpack to gigabytes. The
+ * EXIF record, which says how the picture is to be turned, is kept. */
 #include "format/picture_impl.h"
 
 #include <png.h>
@@ -58,7 +59,9 @@ static void take_bytes(png_structp png, png_bytep out, size_t n)
 
 static void read_head(png_job *j)
 {
+    static const png_byte exif[] = "eXIf";
     png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_AS_DEFAULT, exif, 1);
     png_set_user_limits(j->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); /* ours, with a better message, are in picture.c */
     png_set_read_fn(j->png, j, take_bytes);
     png_read_info(j->png, j->info);
@@ -98,6 +101,8 @@ static bool open_reader(png_job *j)
 
 static void describe(const png_job *j, dt_picture_facts *out)
 {
+    png_bytep exif = NULL;
+    png_uint_32 n = 0;
     const int type = png_get_color_type(j->png, j->info);
     *out = (dt_picture_facts){
         .height = png_get_image_height(j->png, j->info),
@@ -109,6 +114,7 @@ static void describe(const png_job *j, dt_picture_facts *out)
                   : type == PNG_COLOR_TYPE_RGB        ? "RGB"
                                                       : "RGB and alpha",
     };
+    out->turn = png_get_eXIf_1(j->png, j->info, &n, &exif) ? dt_exif_turn(exif, n) : 1;
     out->indices = (type == PNG_COLOR_TYPE_GRAY || type == PNG_COLOR_TYPE_PALETTE) && out->bits <= 8;
 }
 
@@ -136,9 +142,10 @@ static duet_status png_facts(const uint8_t *bytes, size_t n, dt_picture_facts *o
     return run_reader(&job, out, err);
 }
 
-static duet_status png_pixels(const uint8_t *bytes, size_t n, bool indices, uint8_t *out, duet_error *err)
+static duet_status png_pixels(const uint8_t *bytes, size_t n, dt_picture_wish wish, uint8_t *out, duet_error *err)
 {
-    png_job job = {.bytes = bytes, .n = n, .indices = indices, .out = out};
+    if (wish.eighths != 8) DT_BUG("a PNG is to be read at %u eighths of its size", wish.eighths);
+    png_job job = {.bytes = bytes, .n = n, .indices = wish.indices, .out = out};
     return run_reader(&job, NULL, err);
 }
 
