@@ -27,12 +27,12 @@ static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
 }
 
 #define CIRKD(depth_, width_)                                                                                          \
-    {.backbone = {.prefix = "pretrained", .depth = depth_, .three = true}, .aux = "auxlayer.block", .align = true,     \
+    {.backbone = {.prefix = "pretrained.", .depth = depth_, .three = true}, .aux = "auxlayer.block", .align = true,     \
      .head = {.branch = "head.aspp.b", .rate = ".block", .pool = ".gap", .project = "head.aspp.project",               \
               .block = "head.block", .width = width_, .rates = {12, 24, 36}, .torch_start = true,                      \
               .last = {.name = "head.block.4", .dropout = 0.1, .torch_start = true}}}
 #define TORCHVISION(depth_)                                                                                            \
-    {.backbone = {.prefix = "backbone", .depth = depth_}, .aux = "aux_classifier",                                     \
+    {.backbone = {.prefix = "backbone.", .depth = depth_}, .aux = "aux_classifier",                                     \
      .head = {.branch = "classifier.0.convs.", .rate = "", .pool = "", .project = "classifier.0.project",              \
               .block = "classifier", .first = 1, .width = 256, .rates = {12, 24, 36}, .torch_start = true,             \
               .last = {.name = "classifier.4", .torch_start = true}}}

@@ -99,16 +99,6 @@ void dt_part_tap(dt_built *b, const char *name, dt_node map)
     b->taps[b->n_taps++] = (dt_tap){name, map};
 }
 
-void dt_part_head(dt_graph *g, dt_built *b, dt_node features, const dt_model_inputs *in, dt_head h)
-{
-    dt_part_tap(b, "features", features);
-    b->features = features;
-    b->pooled = dt_global_average(g, features);
-    b->output = dt_linear(g, dt_part_dropout(g, b->pooled, in->dropout_key, h.dropout, 0), h.name, in->classes, h.init);
-    b->head_weight = dt_find_parameter(g, g->network, dt_part_name(g, "%s.weight", h.name));
-    b->head_bias = dt_find_parameter(g, g->network, dt_part_name(g, "%s.bias", h.name));
-}
-
 void dt_part_classifier(dt_graph *g, dt_built *b, dt_node features, const dt_model_inputs *in, const dt_classifier *c)
 {
     dt_part_tap(b, "features", features);

@@ -23,7 +23,7 @@ static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
 {
     const dt_conv_norm together = {.channels = 128, .kernel = 3, .torch_start = true};
     const dt_last_layer last = {.name = "head.classifier", .dropout = 0.1, .torch_start = true};
-    const dt_dilated_resnet backbone = {.prefix = "pretrained", .depth = m->depth, .three = true};
+    const dt_dilated_resnet backbone = {.prefix = "pretrained.", .depth = m->depth, .three = true};
     dt_built b = DT_BUILT;
     const dt_dilated_maps maps = dt_part_dilated_resnet(g, &b, in->image, &backbone);
     dt_part_last_layer(g, &b, dt_part_conv_norm_relu(g, pyramid(g, maps.fourth), &together, "head.block", 0), in, &last);

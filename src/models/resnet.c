@@ -1,33 +1,12 @@
 /* Residual networks for 32x32 pictures (He, Zhang, Ren, Sun, CVPR 2016, s. 4.2): 6n+2 layers in three stages of n blocks.
  *
  *     conv1 3x3, bn1, ReLU
- *     layer1..3, block i: conv1 3x3 - bn1 - ReLU - conv2 3x3 - bn2 - (+ shortcut) - ReLU
+ *     layer1..3: n basic blocks (residual.c)
  *     global average, fc
  *
  * The stages have 16w, 32w, 64w channels, w = 1 or 4; layer2 and layer3 halve the picture in their first block. The stem has 16
- * channels, or 32 in the x4 networks. Where stride or channels change, the shortcut is a 1x1 convolution with a norm
- * (`downsample`), elsewhere the block's input itself. The order of layers below is PyTorch's order in state_dict. */
+ * channels, or 32 in the x4 networks. The order of layers below is PyTorch's order in state_dict. */
 #include "models/models_impl.h"
-
-typedef struct block_place {
-    int stage, index; /* layerS.I */
-} block_place;
-
-static dt_node shortcut(dt_graph *g, dt_node x, block_place at, size_t channels, size_t stride)
-{
-    if (stride == 1 && dt_shape_of(g, x).c == channels) return x;
-    dt_node y = dt_part_conv(g, x, channels, 1, stride, "layer%d.%d.downsample.0", at.stage, at.index);
-    return dt_part_norm(g, y, "layer%d.%d.downsample.1", at.stage, at.index);
-}
-
-static dt_node block(dt_graph *g, dt_node x, block_place at, size_t channels, size_t stride)
-{
-    dt_node y = dt_part_conv(g, x, channels, 3, stride, "layer%d.%d.conv1", at.stage, at.index);
-    y = dt_relu(g, dt_part_norm(g, y, "layer%d.%d.bn1", at.stage, at.index));
-    y = dt_part_conv(g, y, channels, 3, 1, "layer%d.%d.conv2", at.stage, at.index);
-    y = dt_part_norm(g, y, "layer%d.%d.bn2", at.stage, at.index);
-    return dt_relu(g, dt_add(g, y, shortcut(g, x, at, channels, stride)));
-}
 
 static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
 {
@@ -40,10 +19,12 @@ static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
     x = dt_relu(g, dt_part_norm(g, x, "bn1"));
     for (int stage = 1; stage <= 3; stage++) {
         const size_t channels = ((size_t)16 * width) << (stage - 1);
-        for (int i = 0; i < blocks; i++) x = block(g, x, (block_place){stage, i}, channels, stage > 1 && i == 0 ? 2 : 1);
+        x = dt_part_residual_layer(g, x, &(dt_residual_layer){
+            .name = dt_part_name(g, "layer%d", stage), .blocks = blocks, .width = channels, .stride = stage > 1 ? 2 : 1,
+        });
         dt_part_tap(&b, taps[stage - 1], x);
     }
-    dt_part_classifier(g, &b, x, in->classes, DT_LINEAR_TORCH);
+    dt_part_classifier(g, &b, x, in, &(dt_classifier){.name = "fc", .start = DT_LINEAR_TORCH});
     return b;
 }
 

@@ -35,7 +35,7 @@ static dt_built build(const dt_model *m, dt_graph *g, const dt_model_inputs *in)
         dt_part_tap(&b, taps[stage - 1], x);
     }
     x = dt_relu(g, dt_part_norm(g, x, "bn1"));
-    dt_part_classifier(g, &b, x, in->classes, DT_LINEAR_ZERO_BIAS);
+    dt_part_classifier(g, &b, x, in, &(dt_classifier){.name = "fc", .start = DT_LINEAR_ZERO_BIAS});
     return b;
 }
 
