@@ -2,11 +2,14 @@
 """One joint training step in PyTorch on the CPU: what `duet bench step` is compared with.
 
     bench/torch_step.py --networks resnet56,resnet20 [--adm] [--layout channels_last|nchw] --threads 2
+    bench/torch_step.py --task segment --networks seg20,seg8 --batch 16
+    bench/torch_step.py --task denoise --networks unet_c32,unet_c16 --batch 32
 
-The same work as duet's: forward of every network, CE + KL to the others (dml), with --adm also ADM with its defaults
-(align, modulate, class view), backward, SGD with momentum and weight decay; the batch is resident. Prints one JSON object
-with the keys of `duet bench step --json`. The malloc settings that make PyTorch fastest come from the environment: see
-step.py. Needs torch 1.13 or newer; the models are those of the agreement tests.
+The same work as duet's: forward of every network, the task's loss and what the networks learn from each other (dml), with
+--adm also ADM with its defaults, backward, and the update of the task's recipes: SGD with momentum and weight decay;
+segment: Adam; denoise: Adam, gradients clipped network by network, a moving average of the weights. The batch is resident.
+Prints one JSON object with the keys of `duet bench step --json`. The malloc settings that make PyTorch fastest come from the
+environment: see step.py. Needs torch 1.13 or newer; the models are those of the agreement tests.
 """
 import argparse
 import json
@@ -17,67 +20,89 @@ import time
 from pathlib import Path
 
 import torch
-from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "agreement"))
+import dense_models  # noqa: E402
 import models  # noqa: E402
+import torch_losses as losses  # noqa: E402
+
+CLIP, EMA = 1.0, 0.995
 
 
-def evidence(net, features):
-    """What each place says for each class; the classifier gets no gradient from here."""
-    w = net.fc.weight.detach()
-    w = w - w.mean(dim=0)
-    return F.conv2d(features, w[:, :, None, None])
+class Update:
+    """What follows the gradients. foreach and fused optimisers where this PyTorch has them."""
+
+    def __init__(self, task, nets):
+        self.groups = [list(net.parameters()) for net in nets]
+        self.parameters = [p for group in self.groups for p in group]
+        if task == "classify":
+            self.optimiser = quickest(torch.optim.SGD, self.parameters, lr=0.05, momentum=0.9, weight_decay=5e-4)
+        else:
+            self.optimiser = quickest(torch.optim.Adam, self.parameters, lr=0.001 if task == "denoise" else 0.003)
+        self.clips = task == "denoise"
+        self.average = [p.detach().clone() for p in self.parameters] if task == "denoise" else None
+        self.updates = 0
+
+    def clear(self):
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def step(self):
+        for group in self.groups if self.clips else ():
+            torch.nn.utils.clip_grad_norm_(group, CLIP)
+        self.optimiser.step()
+        if self.average:
+            with torch.no_grad():
+                keep = min(EMA, (1 + self.updates) / (10 + self.updates))
+                torch._foreach_mul_(self.average, keep)
+                torch._foreach_add_(self.average, self.parameters, alpha=1 - keep)
+        self.updates += 1
 
 
-def adm(teacher, student, f_t, f_s, y):
-    u_t, u_s = evidence(teacher, f_t), evidence(student, f_s)
-    with torch.no_grad():
-        s = F.cosine_similarity(u_t, u_s, dim=1).clamp(0, 1)
-        c = s / s.mean(dim=(1, 2), keepdim=True).clamp_min(1e-6)
-        d = (1 - s) / (1 - s).mean(dim=(1, 2), keepdim=True).clamp_min(1e-6)
-    consensus = (c * (1 - F.cosine_similarity(u_s, u_t.detach(), dim=1))).mean()
-    divergence = F.cross_entropy(teacher.fc((d[:, None] * f_t).mean(dim=(2, 3))), y)
-    return consensus + divergence
-
-
-def joint_loss(nets, x, y, with_adm):
-    """The sum of every network's loss; targets are detached, so each network gets the gradient of its own."""
-    results = [net(x) for net in nets]
-    log_p = [F.log_softmax(logits, dim=1) for logits, _ in results]
-    total = sum(F.nll_loss(lp, y) for lp in log_p)
-    for i, own in enumerate(log_p):
-        others = [lp.detach() for j, lp in enumerate(log_p) if j != i]
-        for target in others:
-            total = total + F.kl_div(own, target, reduction="batchmean", log_target=True) / len(others)
-    if with_adm:
-        for student, (_, taps) in zip(nets[1:], results[1:]):
-            total = total + adm(nets[0], student, results[0][1]["features"], taps["features"], y)
-    return total
-
-
-def optimiser_for(nets):
-    parameters = [p for net in nets for p in net.parameters()]
-    for faster in ({"fused": True}, {"foreach": True}, {}):  # whatever this version has
+def quickest(kind, parameters, **settings):
+    for faster in ({"fused": True}, {"foreach": True}, {}):
         try:
-            return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4, **faster)
+            return kind(parameters, **settings, **faster)
         except (TypeError, RuntimeError, ValueError):
             continue
+
+
+def build(a):
+    """[networks], channels_last or not. A family that models.py or dense_models.py learns can be measured here."""
+    make = models.build if a.task == "classify" else dense_models.build
+    return [make(name, a.classes).to(memory_format=layout(a)).train() for name in a.networks.split(",")]
+
+
+def layout(a):
+    return torch.channels_last if a.layout == "channels_last" else torch.contiguous_format
+
+
+def noise(a):
+    """Pictures, or their noise."""
+    return torch.randn(a.batch, 3, a.image, a.image).to(memory_format=layout(a))
+
+
+def batch_of(a):
+    """What the task's loss wants: pictures of noise, and random labels or noise to be found."""
+    if a.task == "classify":
+        return noise(a), torch.randint(0, a.classes, (a.batch,))
+    if a.task == "segment":
+        return noise(a), torch.randint(0, a.classes, (a.batch, a.image, a.image))
+    return noise(a), torch.randint(0, 1000, (a.batch,)), noise(a)
 
 
 def measure(a):
     torch.manual_seed(1)
     torch.set_num_threads(a.threads)
-    layout = torch.channels_last if a.layout == "channels_last" else torch.contiguous_format
-    nets = [models.build(name).to(memory_format=layout).train() for name in a.networks.split(",")]
-    optimiser = optimiser_for(nets)
-    x = torch.randn(a.batch, 3, 32, 32).to(memory_format=layout)
-    y = torch.randint(0, 100, (a.batch,))
+    bare = peak_rss_mib()
+    nets, batch, loss_of = build(a), batch_of(a), getattr(losses, a.task)
+    update, first = Update(a.task, nets), []
 
     def step():
-        optimiser.zero_grad(set_to_none=True)
-        joint_loss(nets, x, y, a.adm).backward()
-        optimiser.step()
+        update.clear()
+        loss = sum(loss_of(nets, batch, a.adm))
+        loss.backward()
+        update.step()
+        first.append(loss.detach())
 
     for _ in range(a.warmup):
         step()
@@ -88,21 +113,32 @@ def measure(a):
         times.append(1e3 * (time.perf_counter() - start))
     median = statistics.median(times)
     return {"ms_per_step": median, "ms_min": min(times), "images_per_s": 1e3 * a.batch / median,
-            "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "steps": len(times),
+            "first_loss": float(first[0]), "peak_rss_mib": peak_rss_mib(), "bare_rss_mib": bare, "steps": len(times),
             "threads": a.threads, "batch": a.batch, "layout": a.layout, "torch": torch.__version__}
+
+
+def peak_rss_mib():
+    """Of the process so far, as duet's: what getrusage says."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--networks", default="resnet56,resnet20")
+    p.add_argument("--task", choices=("classify", "segment", "denoise"), default="classify")
+    p.add_argument("--networks", default="resnet56,resnet20", help="the first is ADM's teacher")
     p.add_argument("--adm", action="store_true")
     p.add_argument("--layout", choices=("channels_last", "nchw"), default="channels_last")
     p.add_argument("--batch", type=int, default=64)
+    p.add_argument("--image", type=int, help="side of the pictures (32; segment: 64)")
+    p.add_argument("--classes", type=int, help="(100; segment: 11)")
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--warmup", type=int, default=3)
     p.add_argument("--steps", type=int, default=50)
     p.add_argument("--max-seconds", type=float, default=30)
-    print(json.dumps(measure(p.parse_args())))
+    a = p.parse_args()
+    a.image = a.image or (64 if a.task == "segment" else 32)
+    a.classes = a.classes or (11 if a.task == "segment" else 100)
+    print(json.dumps(measure(a)))
 
 
 if __name__ == "__main__":
