@@ -13,7 +13,8 @@ over runs (divisor n - 1). A word NAME=RUN,RUN,... is a group of its own with th
 
 Reads each run's metrics.csv and nothing else; needs only Python's standard library. The columns are there when the data has masks
 (shapes, shapes-seg) and adm is on. To see a base method without adm's losses, train it with `adm: {alpha: 0, beta: 0}`: that is the
-base method bit for bit, with the same columns. Segmentation has no class activation map of one class, and shows none.
+base method bit for bit, with the same columns. In segmentation pixels without a class are left out, and the class activation map is
+the sum over the classes on the picture's foreground: docs/segmentation.md.
 """
 import argparse
 import sys

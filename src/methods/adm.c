@@ -260,22 +260,26 @@ static dt_node answer_from_divergence(const adm *a, const pair *p, dt_node *accu
 
 /* ---- 6. totals -------------------------------------------------------------------------------------------------- */
 
-/* The share of the weights that lies on the foreground, over the batch. */
-static dt_node share_on(dt_graph *g, dt_node weights, dt_node mask)
+/* The share of a map that lies on the foreground, over the batch: sum x M / sum x V, M the share of each place that is foreground and valid, V
+ * that which is valid. A map that is the same everywhere has the foreground's own share of the valid area. */
+static dt_node share_on_foreground(const adm *a, dt_node x)
 {
     static const double smallest = 1e-12;
-    dt_node all = dt_max(g, dt_sum(g, weights, DT_AXES_ALL), dt_constant(g, smallest));
-    return dt_div(g, dt_sum(g, dt_mul(g, weights, mask), DT_AXES_ALL), all);
+    dt_graph *g = a->g;
+    const dt_shape s = dt_shape_of(g, x);
+    dt_node mask = a->peers->targets.mask, valid = validity_of(a, x), valid_pixels = validity_of(a, mask);
+    if (valid_pixels != DT_NONE) mask = dt_mul(g, mask, valid_pixels);
+    dt_node on = dt_sum(g, dt_mul(g, x, dt_adaptive_avg_pool(g, mask, s.h, s.w)), DT_AXES_ALL);
+    dt_node all = dt_sum(g, valid == DT_NONE ? x : dt_mul(g, x, valid), DT_AXES_ALL);
+    return dt_div(g, on, dt_max(g, all, dt_constant(g, smallest)));
 }
 
 static void measure_foreground(adm *a, const pair *p)
 {
-    const dt_shape s = dt_shape_of(a->g, p->similarity);
     dt_node similarity = dt_detach(a->g, p->similarity);
-    dt_node mask = dt_adaptive_avg_pool(a->g, a->peers->targets.mask, s.h, s.w);
-    a->foreground_s = accumulate(a->g, a->foreground_s, share_on(a->g, similarity, mask));
-    a->foreground_c = accumulate(a->g, a->foreground_c, share_on(a->g, consensus_weights(a, similarity), mask));
-    a->foreground_d = accumulate(a->g, a->foreground_d, share_on(a->g, divergence_weights(a, similarity), mask));
+    a->foreground_s = accumulate(a->g, a->foreground_s, share_on_foreground(a, similarity));
+    a->foreground_c = accumulate(a->g, a->foreground_c, share_on_foreground(a, consensus_weights(a, similarity)));
+    a->foreground_d = accumulate(a->g, a->foreground_d, share_on_foreground(a, divergence_weights(a, similarity)));
 }
 
 /* What a network attends to: mean_c F^2 of the map that its head reads. */
@@ -285,23 +289,19 @@ static dt_node attention_map(dt_graph *g, const dt_built *b)
     return dt_mean(g, dt_mul(g, features, features), DT_AXIS_C);
 }
 
-/* The class activation map: the positive evidence for the true class; DT_NONE where the task has no such evidence. */
+/* The class activation map, without a gradient; DT_NONE where the task has none. */
 static dt_node activation_map(const adm *a, const dt_built *b)
 {
     const dt_task *task = a->peers->task;
-    if (!task->label_evidence) return DT_NONE;
-    return dt_relu(a->g, dt_detach(a->g, task->label_evidence(a->g, b, &a->peers->targets)));
+    return task->activation ? dt_detach(a->g, task->activation(a->g, b, &a->peers->targets)) : DT_NONE;
 }
 
 /* The shares of a network's attention and of its class activation map on the foreground: do teachers emphasise it more? */
 static void measure_network(const adm *a, const dt_peer *p)
 {
-    dt_graph *g = a->g;
-    const dt_shape s = dt_shape_of(g, p->built.features);
-    dt_node mask = dt_adaptive_avg_pool(g, a->peers->targets.mask, s.h, s.w);
-    dt_losses_term(a->out, share_on(g, attention_map(g, &p->built), mask), -1, "%s.foreground_attention", p->name);
+    dt_losses_term(a->out, share_on_foreground(a, attention_map(a->g, &p->built)), -1, "%s.foreground_attention", p->name);
     dt_node activation = activation_map(a, &p->built);
-    if (activation != DT_NONE) dt_losses_term(a->out, share_on(g, activation, mask), -1, "%s.foreground_cam", p->name);
+    if (activation != DT_NONE) dt_losses_term(a->out, share_on_foreground(a, activation), -1, "%s.foreground_cam", p->name);
 }
 
 /* x, scaled and ramped, to the loss of network i in every variant in which it learns. */
@@ -345,7 +345,8 @@ static void log_pairs(const adm *a)
     const double share = 1.0 / a->n_pairs;
     dt_losses_term(a->out, dt_scale(a->g, a->similarity, share), -1, "adm.similarity");
     if (a->foreground_c == DT_NONE) return;
-    dt_losses_term(a->out, dt_mean(a->g, a->peers->targets.mask, DT_AXES_ALL), -1, "adm.foreground");
+    dt_node mask = a->peers->targets.mask;
+    dt_losses_term(a->out, valid_mean(a->g, mask, validity_of(a, mask), DT_AXES_ALL), -1, "adm.foreground");
     dt_losses_term(a->out, dt_scale(a->g, a->foreground_s, share), -1, "adm.foreground_s");
     dt_losses_term(a->out, dt_scale(a->g, a->foreground_c, share), -1, "adm.foreground_c");
     dt_losses_term(a->out, dt_scale(a->g, a->foreground_d, share), -1, "adm.foreground_d");

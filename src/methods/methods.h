@@ -88,8 +88,8 @@ duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *
 /* What adm sees of one teacher and one student: maps of numbers at places, [n, 1, h, w], without gradient. */
 typedef struct dt_adm_maps {
     dt_node similarity, consensus, divergence; /* S, c, d on the grid on which both are compared */
-    dt_node attention[2], activation[2];       /* of teacher and student, each on its own grid: mean_c F^2; the positive evidence for the true
-                                                * class, DT_NONE where the task has none */
+    dt_node attention[2], activation[2];       /* of teacher and student, each on its own grid: mean_c F^2; the task's class activation map, DT_NONE
+                                                * where it has none */
 } dt_adm_maps;
 /* The same nodes as in training, for looking at them; whether adm is enabled and which roles networks have does not matter.
  * DUET_RECIPE where the networks' maps do not fit the view. */

@@ -94,6 +94,11 @@ static dt_node label_evidence(dt_graph *g, const dt_built *own, const dt_targets
     return dt_sum(g, dt_mul(g, own->features, row), DT_AXIS_C);
 }
 
+static dt_node activation(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    return dt_relu(g, label_evidence(g, own, t));
+}
+
 /* The classifier weighs places of its own map: each value covers its block of a larger one. */
 static dt_node to_places(dt_graph *g, const dt_built *own, dt_node map, const dt_targets *t)
 {
@@ -138,6 +143,7 @@ const dt_task dt_task_classify = {
     .views = "class, channel, label, attention",
     .evidence = evidence,
     .label_evidence = label_evidence,
+    .activation = activation,
     .to_places = to_places,
     .weighted_loss = weighted_loss,
     .accuracy = accuracy,

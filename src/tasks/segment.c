@@ -134,6 +134,20 @@ static dt_node evidence(dt_graph *g, const dt_built *own, const dt_targets *t)
     return dt_matmul(g, own->features, centred, DT_NONE, false, true);
 }
 
+/* 1 for each class that the foreground of a picture has, [n, classes, 1, 1]; pixels without a class name none. */
+static dt_node foreground_classes(dt_graph *g, const dt_targets *t)
+{
+    return dt_reduce_max(g, dt_mul(g, dt_one_hot(g, t->labels, t->classes), t->mask), DT_AXES_HW);
+}
+
+/* sum_k [class k is on the foreground] relu(W~[k, :] F(:, q)). A picture has several classes, and a map for each of them; their sum is one map
+ * for a picture, as a classifier's. Without a foreground nothing says which classes are objects and which the ground. */
+static dt_node activation(dt_graph *g, const dt_built *own, const dt_targets *t)
+{
+    if (t->mask == DT_NONE) return DT_NONE;
+    return dt_sum(g, dt_mul(g, dt_relu(g, evidence(g, own, t)), foreground_classes(g, t)), DT_AXIS_C);
+}
+
 /* (n/N) sum_p v w l of each image: their mean over the batch is (1/N) sum v w l, N the whole batch's. */
 static dt_node weighted_loss(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits)
 {
@@ -180,6 +194,7 @@ const dt_task dt_task_segment = {
     .best_mixture = best_mixture,
     .views = "class, channel, attention",
     .evidence = evidence,
+    .activation = activation,
     .to_places = to_mask_size,
     .validity = validity,
     .weighted_loss = weighted_loss,

@@ -112,6 +112,10 @@ typedef struct dt_task {
     dt_node (*evidence)(dt_graph *g, const dt_built *own, const dt_targets *t);
     /* The evidence for the true class, [n, 1, h, w]; NULL: refused. */
     dt_node (*label_evidence)(dt_graph *g, const dt_built *own, const dt_targets *t);
+    /* The class activation map, [n, 1, h, w] on the grid of the evidence: what speaks for the object, none of it below 0. classify: relu of the
+     * evidence for the true class; segment (our definition): the sum of relu(evidence) over the classes that the foreground of that picture's
+     * mask has. Measured, never learned from. NULL, or DT_NONE: there is no such map. */
+    dt_node (*activation)(dt_graph *g, const dt_built *own, const dt_targets *t);
     /* A map of places on the grid of the evidence, [n, 1, h, w], brought to the places at which own's loss can be weighted. */
     dt_node (*to_places)(dt_graph *g, const dt_built *own, dt_node map, const dt_targets *t);
     /* How much of each place of a map of h x w counts, [n, 1, h, w], 0..1; NULL, or DT_NONE: all do. */
