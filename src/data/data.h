@@ -57,6 +57,15 @@ typedef struct dt_record {
     size_t height, width;  /* the record's own, set by read; rows follow each other without gaps */
 } dt_record;
 
+/* The bytes of a picture's file, before anybody decodes them. The buffer grows and is used again. */
+typedef struct dt_encoded {
+    uint8_t *bytes;
+    size_t n, room;
+    int32_t label;
+    char name[512]; /* for messages: the file, or the archive and the member; long ones are cut */
+} dt_encoded;
+void dt_encoded_release(dt_encoded *e); /* a zeroed one is fine */
+
 struct dt_source {
     dt_data_facts facts;
     /* Fills *out with record `index` of a split. Thread-safe. Sources that decode files may fail (DUET_IO, DUET_DATA,
@@ -64,6 +73,9 @@ struct dt_source {
     duet_status (*read)(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err);
     /* The size of a record, without decoding it. NULL: facts.height, facts.width, always. Thread-safe. */
     void (*size)(const dt_source *s, dt_split split, size_t index, size_t *height, size_t *width);
+    /* The file of a record, where records are files of PNG or JPEG and are meant to be seen upright: whoever needs a part of a
+     * picture, or a small one, decodes for himself. NULL: only `read`. Thread-safe; errors as read's. */
+    duet_status (*fetch)(const dt_source *s, dt_split split, size_t index, dt_encoded *out, duet_error *err);
     void (*close)(dt_source *s);
 };
 /* The size of a record, whether the source has a function for it or not. */
@@ -77,8 +89,8 @@ void dt_source_close(dt_source *s);
 
 /* ---- augmentation ---------------------------------------------------------------------------------------------- */
 
-typedef enum dt_augment { DT_AUGMENT_CROP_FLIP, DT_AUGMENT_FLIP, DT_AUGMENT_NONE } dt_augment;
-#define DT_AUGMENT_CHOICES "crop_flip|flip|none"
+typedef enum dt_augment { DT_AUGMENT_CROP_FLIP, DT_AUGMENT_FLIP, DT_AUGMENT_NONE, DT_AUGMENT_RESIZE } dt_augment;
+#define DT_AUGMENT_CHOICES "crop_flip|flip|none|resize"
 /* crop_flip: zero-pad 4 (zero bytes), random crop of the original size, flip with probability 1/2. Numbers are drawn
  * in the order row, column, flip, whatever `channels` is, so a mask given the same stream moves with its picture.
  * pixels, out: [h, w, channels], not overlapping. */
@@ -98,6 +110,27 @@ typedef struct dt_crop {
     size_t height, width;      /* of the result; both or neither are 0 */
     int scale_low, scale_high; /* per cent; 0, 0: 100, 100 */
 } dt_crop;
+
+/* How the colours of a picture are varied: a factor each, 1 leaves it as it is. */
+typedef struct dt_colouring {
+    float brightness, contrast, saturation;
+    unsigned order; /* which is done first, second, third: 0..5, the permutations of the three in lexical order */
+} dt_colouring;
+
+/* DT_AUGMENT_RESIZE: pictures of any size become squares of one.
+ *
+ * random (training): a rectangle of scale[0]..scale[1] of the picture's area and of a ratio width : height of ratio[0]..ratio[1], whose
+ * logarithm is uniform; ten attempts to lay it inside the picture, then the largest middle part whose ratio is allowed; scaled to the
+ * square; mirrored with probability 1/2 where flip; then brightness, contrast, saturation each by a factor that is uniform in
+ * max(0, 1 - x)..1 + x, in a random order. Numbers are drawn in that order: area, ratio of each attempt, row, column; flip; order, brightness,
+ * contrast, saturation, those that are used. These are torchvision's RandomResizedCrop, RandomHorizontalFlip and ColorJitter.
+ * else: the shorter side is scaled to short_side, and the square is cut out of the middle (Resize, CenterCrop); flip and colours as above. */
+typedef struct dt_resize {
+    size_t size, short_side; /* pixels; size 0: not used */
+    bool random, flip;
+    double scale[2], ratio[2];
+    double brightness, contrast, saturation; /* 0: left alone */
+} dt_resize;
 
 /* ---- what networks see ----------------------------------------------------------------------------------------- */
 
@@ -138,6 +171,7 @@ typedef struct dt_loader_spec {
     bool shuffle;
     dt_augment augment;
     dt_crop crop;
+    dt_resize resize; /* size above 0: in place of augment and crop, for data whose pictures have classes; masks are not given then */
     const dt_normalisation *normalise; /* borrowed until dt_loader_create returns; NULL: DT_NORMALISE_DATA */
     const dt_noising *noising;         /* borrowed as long as the loader; NULL: none */
     int views;        /* how many independently augmented copies of each image: 1 = shared */
@@ -169,7 +203,7 @@ typedef struct dt_batch {
  *          cannot be; several views with classes of pixels or with noise, where all networks see one geometry; more than
  *          one picture a batch where sizes are mixed and there is no crop), DUET_MEMORY.
  * Threads: one thread at a time calls start, next, give_back and destroy. Nothing is allocated after creation, but
- *          by libraries that decode files. */
+ *          by libraries that decode files, and where pictures are resized: a worker keeps the largest file and picture that it met. */
 typedef struct dt_loader dt_loader;
 duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_error *err);
 void dt_loader_destroy(dt_loader *l);            /* stops its threads */

@@ -9,7 +9,7 @@
 
 /* Every built-in kind of data set, in the order in which they are listed. A new one is a file and a name here. */
 #define DT_SOURCE_KINDS(X)                                                                                             \
-    X(cifar10) X(cifar100) X(shapes) X(shapes_seg) X(shapes_plain) X(folder_seg) X(cityscapes) X(voc)
+    X(cifar10) X(cifar100) X(shapes) X(shapes_seg) X(shapes_plain) X(folder) X(folder_seg) X(cityscapes) X(voc)
 #define X(name)            extern const dt_source_kind dt_source_kind_##name;
 DT_SOURCE_KINDS(X)
 #undef X
@@ -57,6 +57,56 @@ void dt_window_pixels(const dt_window *w, const dt_crop *crop, const dt_column *
 void dt_window_bytes(const dt_window *w, const dt_crop *crop, const dt_column *columns, size_t n_inside,
                      const uint8_t *bytes, uint8_t outside, uint8_t *out);
 
+/* ---- resampling (resample.c) ----------------------------------------------------------------------------------- */
+
+/* A rectangle of a picture; pixel (y, x) covers y..y+1, x..x+1. */
+typedef struct dt_box {
+    double y, x, height, width;
+} dt_box;
+
+/* What is to come out: the box scaled to height x width pixels, and of these only rows y.. and columns x.. of what is asked for. */
+typedef struct dt_scaling {
+    dt_box box;
+    size_t height, width;
+    size_t y, x;
+} dt_scaling;
+
+/* Memory that grows and is used again: one for each thread. */
+typedef struct dt_resampler {
+    uint8_t *rows;    /* the box's rows, as wide as the result */
+    int32_t *weights; /* of both axes */
+    uint32_t *spans;  /* first and number of the pixels that weights are for */
+    double *real;     /* weights of one result pixel */
+    size_t row_bytes, weight_count, span_count, real_count;
+} dt_resampler;
+
+/* Bilinear with a footprint that grows as the picture shrinks (a triangle over two result pixels), as Pillow's BILINEAR and
+ * torchvision's antialias=True define it: weights in 2^22nds, columns first, rounded to bytes after each axis. Pixels outside the
+ * box (its edges rounded outwards) have no say. pixels [h, w, 3]; out [out_h, out_w, 3], mirrored where flip.
+ * Exact: the same bytes as Pillow's crop and resize, where the box's edges are whole numbers.
+ * False: memory is out. */
+bool dt_resample(dt_resampler *r, const uint8_t *pixels, size_t h, size_t w, const dt_scaling *s, size_t out_h, size_t out_w,
+                 bool flip, uint8_t *out);
+void dt_resampler_release(dt_resampler *r);
+
+/* ---- pictures of any size to squares of one (resize.c) ------------------------------------------------------------ */
+
+/* What is made of one view of one picture: drawn once, from its upright size alone. */
+typedef struct dt_cut {
+    dt_scaling scaling; /* its box in pixels of the whole picture */
+    bool flip;
+    dt_colouring colouring;
+} dt_cut;
+dt_cut dt_cut_draw(const dt_resize *to, dt_rng rng, size_t height, size_t width);
+/* The least part of the picture, in eighths, at which the box still has as many pixels as are made of it, each way. */
+unsigned dt_cut_eighths(const dt_cut *cut);
+/* out [size, size, 3] from the picture decoded at eighths/8. False: memory is out. */
+bool dt_cut_apply(const dt_cut *cut, const dt_resize *to, dt_resampler *r, const dt_pixels *picture, unsigned eighths, uint8_t *out);
+
+/* Brightness, contrast and saturation of [n] RGB pixels, in place, as Pillow's ImageEnhance defines them: bytes cut, not rounded, after
+ * each; order 0..5 says which comes first, second, third. */
+void dt_colour(const dt_colouring *c, uint8_t *pixels, size_t n);
+
 /* ---- noise ----------------------------------------------------------------------------------------------------- */
 
 /* Turns image [n], x_0, into x_t in place and sets eps [n]. */
@@ -87,6 +137,15 @@ duet_status dt_need_folder(const dt_source_kind *kind, const char *path, duet_er
 duet_status dt_find_picture(const char *folder, const char *stem, const char *from, dt_arena *arena, const char **out,
                             duet_error *err);
 
+/* ---- files of pictures, not decoded (encoded.c) ----------------------------------------------------------------- */
+
+/* Makes room for n bytes and sets out->n; what was in it is lost. DUET_DATA: more than a picture can have; DUET_MEMORY. */
+duet_status dt_encoded_room(dt_encoded *e, size_t n, duet_error *err);
+/* A whole file; out->name is its path. Errors: DUET_IO, DUET_DATA (a folder, a pipe, too large), DUET_MEMORY, with the path. */
+duet_status dt_encoded_read_file(const char *path, dt_encoded *out, duet_error *err);
+/* dt_source.read by way of its fetch and size: the picture upright and whole. */
+duet_status dt_read_fetched(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err);
+
 /* ---- data sets whose pictures are files (files.c) -------------------------------------------------------------- */
 
 /* Pictures are decoded when they are read, so memory does not depend on the number of records but for their names. */
@@ -111,9 +170,12 @@ typedef struct dt_file_set {
      * dt_file_set_create to 0.. and 255; a maker may change it before it calls finish. */
     uint8_t class_of[256];
     bool known[256];
+    bool upright;       /* pictures are turned as their EXIF records say */
     const char *values; /* what is known, for messages: "ids are 0 to 33"; NULL: said by the classes */
 } dt_file_set;
 duet_status dt_file_set_create(const dt_source_kind *kind, size_t classes, dt_file_set **out, duet_error *err);
+/* The same for pictures that have a class and no masks: they are seen upright, and can be fetched (dt_source.fetch). */
+void dt_file_set_upright(dt_file_set *set);
 /* image and classes live in the set's arena. */
 duet_status dt_file_set_add(dt_file_set *set, dt_split split, const char *image, const char *classes, int32_t label,
                             duet_error *err);

@@ -48,6 +48,13 @@ static void record_size(const dt_source *source, dt_split split, size_t index, s
     *width = f->width;
 }
 
+static duet_status fetch_record(const dt_source *source, dt_split split, size_t index, dt_encoded *out, duet_error *err)
+{
+    const dt_picture_file *f = &((const dt_file_set *)source)->split[split].at[index];
+    out->label = f->label;
+    return dt_encoded_read_file(f->image, out, err);
+}
+
 /* ---- making ---------------------------------------------------------------------------------------------------- */
 
 static void close_set(dt_source *source)
@@ -88,10 +95,18 @@ duet_status dt_file_set_add(dt_file_set *set, dt_split split, const char *image,
     return DUET_OK;
 }
 
-static duet_status measure(dt_picture_file *f, duet_error *err)
+void dt_file_set_upright(dt_file_set *set)
+{
+    set->upright = true;
+    set->source.read = dt_read_fetched;
+    set->source.fetch = fetch_record;
+}
+
+static duet_status measure(const dt_file_set *set, dt_picture_file *f, duet_error *err)
 {
     dt_picture_facts image, classes;
     DT_TRY(dt_picture_measure(f->image, &image, err));
+    if (set->upright) dt_picture_upright_size(&image, 8, &image.height, &image.width);
     f->height = (uint32_t)image.height;
     f->width = (uint32_t)image.width;
     if (!f->classes) return DUET_OK;
@@ -111,7 +126,7 @@ static duet_status measure_split(dt_file_set *set, dt_split split, duet_error *e
     dt_picture_files *files = &set->split[split];
     for (size_t i = 0; i < files->n; i++) {
         dt_picture_file *f = &files->at[i];
-        DT_TRY(measure(f, err));
+        DT_TRY(measure(set, f, err));
         if (facts->height && (f->height != facts->height || f->width != facts->width)) facts->mixed_sizes = true;
         if (f->height > facts->height) facts->height = f->height;
         if (f->width > facts->width) facts->width = f->width;

@@ -14,7 +14,8 @@
  *   - What is in a batch depends on (seed, epoch, step) alone: each record's random numbers are keyed by the record,
  *     so it does not matter which worker made it, or when, or how many there are. So does an error: the consumer meets
  *     failed steps in order, and within a step the first record that cannot be read is the one that counts.
- *   - Nothing is allocated after creation. */
+ *   - Nothing is allocated after creation, but where pictures are resized: a worker's buffers grow to what its largest picture
+ *     needs, and stay. */
 #include "data/data_impl.h"
 
 #include <pthread.h>
@@ -37,11 +38,15 @@ typedef struct worker {
     dt_record record;           /* one picture as read */
     uint8_t *augmented, *bytes; /* and as augmented; bytes: its mask, then its classes */
     dt_column *columns;         /* [crop.width], with a crop */
+    dt_encoded encoded;         /* with resize: the file of one picture, */
+    dt_pixels picture;          /* the picture, */
+    dt_resampler resampler;
+    uint8_t *square;            /* and what is made of it */
 } worker;
 
 struct dt_loader {
     dt_loader_spec spec;
-    bool cropped, masks, dense; /* dense: a class for every pixel */
+    bool resized, cropped, masks, dense; /* dense: a class for every pixel */
     bool bgr;
     size_t height, width;       /* of the largest picture in a batch */
     size_t pixels;              /* height * width */
@@ -130,6 +135,64 @@ static void crop(const dt_loader *l, const worker *w, dt_rng rng, int view, size
     }
 }
 
+/* What a record's random numbers are keyed by: its number in the data set, and the view. */
+static dt_rng stream_of(const dt_loader *l, uint32_t epoch, uint32_t record, int view)
+{
+    return dt_rng_make(l->spec.seed, DT_PURPOSE_AUGMENT, epoch, (uint64_t)view << VIEW_BIT | record);
+}
+
+/* Views that need the same part of the picture share its decoding. facts NULL: it is decoded already, whole. */
+static duet_status make_squares(const dt_loader *l, worker *w, const dt_picture_facts *facts, uint32_t epoch, uint32_t record,
+                                size_t place, dt_batch *b, duet_error *err)
+{
+    const dt_resize *to = &l->spec.resize;
+    size_t height = w->picture.height, width = w->picture.width;
+    unsigned decoded = facts ? 0 : 8;
+    if (facts) dt_picture_upright_size(facts, 8, &height, &width);
+    for (int view = 0; view < l->spec.views; view++) {
+        const dt_cut cut = dt_cut_draw(to, stream_of(l, epoch, record, view), height, width);
+        const unsigned eighths = facts && facts->jpeg ? dt_cut_eighths(&cut) : 8;
+        if (eighths != decoded) DT_TRY(dt_picture_upright(w->encoded.bytes, w->encoded.n, facts, eighths, &w->picture, err));
+        decoded = eighths;
+        if (!dt_cut_apply(&cut, to, &w->resampler, &w->picture, eighths, w->square))
+            return dt_fail(err, DUET_MEMORY, "not enough memory for scaling a picture of %zux%zu pixels", height, width);
+        normalise(l, w->square, to->size * to->size, image_of(b, view, place));
+    }
+    return DUET_OK;
+}
+
+/* All views of a record of any size, as squares. */
+static duet_status resize(const dt_loader *l, worker *w, uint32_t epoch, uint32_t record, size_t place, dt_batch *b, duet_error *err)
+{
+    const dt_source *source = l->spec.source;
+    dt_picture_facts facts;
+    if (!source->fetch) {
+        DT_TRY(source->read(source, l->spec.split, record, &w->record, err));
+        b->labels[place] = w->record.label;
+        w->picture = (dt_pixels){.rgb = w->record.pixels, .height = w->record.height, .width = w->record.width};
+        return make_squares(l, w, NULL, epoch, record, place, b, err);
+    }
+    DT_TRY(source->fetch(source, l->spec.split, record, &w->encoded, err));
+    b->labels[place] = w->encoded.label;
+    duet_status st = dt_picture_measure_bytes(w->encoded.bytes, w->encoded.n, &facts, err);
+    if (!st) st = make_squares(l, w, &facts, epoch, record, place, b, err);
+    if (st) dt_context(err, "%s", w->encoded.name);
+    return st;
+}
+
+/* All views of a record, its own size or the crop's. */
+static duet_status vary(const dt_loader *l, worker *w, uint32_t epoch, uint32_t record, size_t place, dt_batch *b, duet_error *err)
+{
+    const dt_source *source = l->spec.source;
+    DT_TRY(source->read(source, l->spec.split, record, &w->record, err));
+    b->labels[place] = w->record.label;
+    b->height = l->cropped ? l->height : w->record.height;
+    b->width = l->cropped ? l->width : w->record.width;
+    for (int view = 0; view < l->spec.views; view++)
+        (l->cropped ? crop : augment)(l, w, stream_of(l, epoch, record, view), view, place, b);
+    return DUET_OK;
+}
+
 /* position: of the record in the pass. */
 static void add_noise(const dt_loader *l, uint32_t epoch, uint32_t record, size_t position, size_t place, dt_batch *b)
 {
@@ -150,16 +213,8 @@ static void add_noise(const dt_loader *l, uint32_t epoch, uint32_t record, size_
 static duet_status fill_record(const dt_loader *l, worker *w, uint32_t epoch, size_t position, size_t place,
                                dt_batch *b, duet_error *err)
 {
-    const dt_source *source = l->spec.source;
     const uint32_t record = l->order[position];
-    DT_TRY(source->read(source, l->spec.split, record, &w->record, err));
-    b->labels[place] = w->record.label;
-    b->height = l->cropped ? l->height : w->record.height;
-    b->width = l->cropped ? l->width : w->record.width;
-    for (int view = 0; view < l->spec.views; view++) {
-        dt_rng rng = dt_rng_make(l->spec.seed, DT_PURPOSE_AUGMENT, epoch, (uint64_t)view << VIEW_BIT | record);
-        (l->cropped ? crop : augment)(l, w, rng, view, place, b);
-    }
+    DT_TRY((l->resized ? resize : vary)(l, w, epoch, record, place, b, err));
     if (l->spec.noising) add_noise(l, epoch, record, position, place, b);
     return DUET_OK;
 }
@@ -252,6 +307,22 @@ static duet_status check_crop(const dt_loader_spec *s, duet_error *err)
     return DUET_OK;
 }
 
+static duet_status check_resize(const dt_loader_spec *s, duet_error *err)
+{
+    enum { MOST_SIDE = 1 << 12 };
+    const dt_resize *r = &s->resize;
+    if (s->source->facts.labels == DT_LABELS_PIXELS)
+        return dt_fail(err, DUET_ARG, "%s: its pixels have classes, which cannot be resized; give a crop instead", s->source->facts.name);
+    if (s->crop.height || s->crop.width) return dt_fail(err, DUET_ARG, "loader: pictures are either cropped or resized, not both");
+    if (r->size > MOST_SIDE) return dt_fail(err, DUET_ARG, "loader: squares of %zu pixels; 1 to %d are possible", r->size, (int)MOST_SIDE);
+    if (!r->random && r->short_side < r->size)
+        return dt_fail(err, DUET_ARG, "loader: a square of %zu pixels does not fit into a shorter side of %zu", r->size, r->short_side);
+    if (r->random && !(r->scale[0] > 0 && r->scale[0] <= r->scale[1] && r->scale[1] <= 1 && r->ratio[0] > 0 && r->ratio[0] <= r->ratio[1]))
+        return dt_fail(err, DUET_ARG, "loader: parts of %g to %g of a picture, of ratios %g to %g; ascending, parts of at most 1, are possible",
+                       r->scale[0], r->scale[1], r->ratio[0], r->ratio[1]);
+    return DUET_OK;
+}
+
 static duet_status check_spec(const dt_loader_spec *s, size_t records, duet_error *err)
 {
     if (s->batch < 1) return dt_fail(err, DUET_ARG, "loader: a batch of 0 images; at least 1 is needed");
@@ -266,7 +337,7 @@ static duet_status check_spec(const dt_loader_spec *s, size_t records, duet_erro
     if (s->noising && (s->noising->T < 1 || !s->noising->signal || !s->noising->noise))
         return dt_fail(err, DUET_ARG, "loader: noise with %d times; at least 1, and a table of them, is needed",
                        s->noising->T);
-    DT_TRY(check_crop(s, err));
+    DT_TRY((s->resize.size ? check_resize : check_crop)(s, err));
     size_t n = s->indices ? s->n_indices : records;
     if (n < 1) return dt_fail(err, DUET_ARG, "%s: no image to load", s->source->facts.name);
     if (s->drop_last && n < s->batch)
@@ -322,10 +393,13 @@ static bool allocate_worker(const dt_loader *l, worker *w)
 {
     const dt_data_facts *f = &l->spec.source->facts;
     size_t read = f->height * f->width, most = read > l->pixels ? read : l->pixels;
+    if (l->resized && !(w->square = dt_alloc(l->pixels, CHANNELS))) return false;
+    if (l->resized && l->spec.source->fetch) return true;
     if (!(w->record.pixels = dt_alloc(read, CHANNELS))) return false;
     if (l->masks && !(w->record.mask = dt_alloc(read, 1))) return false;
     if (l->dense && !(w->record.pixel_labels = dt_alloc(read, 1))) return false;
     if ((l->masks || l->dense) && !(w->bytes = dt_alloc(most, 1))) return false;
+    if (l->resized) return true;
     if (l->cropped) return (w->columns = dt_alloc(l->width, sizeof *w->columns)) != NULL;
     return (w->augmented = dt_alloc(read, CHANNELS)) != NULL;
 }
@@ -360,6 +434,10 @@ static void release(dt_loader *l)
         dt_free(w->augmented);
         dt_free(w->bytes);
         dt_free(w->columns);
+        dt_free(w->square);
+        if (l->spec.source->fetch) dt_pixels_release(&w->picture); /* else it borrows the record's */
+        dt_encoded_release(&w->encoded);
+        dt_resampler_release(&w->resampler);
     }
     dt_free(l->workers);
     dt_free(l->slots);
@@ -395,11 +473,12 @@ duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_e
     if (!l) return dt_fail(err, DUET_MEMORY, "loader: out of memory");
     l->spec = *spec;
     if (!spec->indices) l->spec.n_indices = records;
+    l->resized = spec->resize.size != 0;
     l->cropped = spec->crop.height != 0;
-    l->masks = facts->masks;
+    l->masks = facts->masks && !l->resized;
     l->dense = facts->labels == DT_LABELS_PIXELS;
-    l->height = l->cropped ? spec->crop.height : facts->height;
-    l->width = l->cropped ? spec->crop.width : facts->width;
+    l->height = l->resized ? spec->resize.size : l->cropped ? spec->crop.height : facts->height;
+    l->width = l->resized ? spec->resize.size : l->cropped ? spec->crop.width : facts->width;
     l->pixels = l->height * l->width;
     l->steps = l->spec.n_indices / spec->batch + (!spec->drop_last && l->spec.n_indices % spec->batch != 0);
     l->n_slots = spec->slots ? (size_t)spec->slots : (size_t)spec->workers + 2;
