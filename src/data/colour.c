@@ -56,7 +56,7 @@ static void apply(step s, const dt_colouring *c, uint8_t *pixels, size_t n)
     if (s == SATURATION && c->saturation != 1) saturate(c->saturation, pixels, n);
 }
 
-void dt_colour(const dt_colouring *c, uint8_t *pixels, size_t n)
+void dt_vary_colours(const dt_colouring *c, uint8_t *pixels, size_t n)
 {
     static const step orders[6][STEPS] = {
         {BRIGHTNESS, CONTRAST, SATURATION}, {BRIGHTNESS, SATURATION, CONTRAST}, {CONTRAST, BRIGHTNESS, SATURATION},

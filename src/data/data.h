@@ -125,12 +125,12 @@ typedef struct dt_colouring {
  * max(0, 1 - x)..1 + x, in a random order. Numbers are drawn in that order: area, ratio of each attempt, row, column; flip; order, brightness,
  * contrast, saturation, those that are used. These are torchvision's RandomResizedCrop, RandomHorizontalFlip and ColorJitter.
  * else: the shorter side is scaled to short_side, and the square is cut out of the middle (Resize, CenterCrop); flip and colours as above. */
-typedef struct dt_resize {
+typedef struct dt_squares {
     size_t size, short_side; /* pixels; size 0: not used */
     bool random, flip;
     double scale[2], ratio[2];
     double brightness, contrast, saturation; /* 0: left alone */
-} dt_resize;
+} dt_squares;
 
 /* ---- what networks see ----------------------------------------------------------------------------------------- */
 
@@ -171,7 +171,7 @@ typedef struct dt_loader_spec {
     bool shuffle;
     dt_augment augment;
     dt_crop crop;
-    dt_resize resize; /* size above 0: in place of augment and crop, for data whose pictures have classes; masks are not given then */
+    dt_squares squares; /* size above 0: in place of augment and crop, for data whose pictures have classes; masks are not given then */
     const dt_normalisation *normalise; /* borrowed until dt_loader_create returns; NULL: DT_NORMALISE_DATA */
     const dt_noising *noising;         /* borrowed as long as the loader; NULL: none */
     int views;        /* how many independently augmented copies of each image: 1 = shared */

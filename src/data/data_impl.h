@@ -97,15 +97,15 @@ typedef struct dt_cut {
     bool flip;
     dt_colouring colouring;
 } dt_cut;
-dt_cut dt_cut_draw(const dt_resize *to, dt_rng rng, size_t height, size_t width);
+dt_cut dt_cut_draw(const dt_squares *to, dt_rng rng, size_t height, size_t width);
 /* The least part of the picture, in eighths, at which the box still has as many pixels as are made of it, each way. */
 unsigned dt_cut_eighths(const dt_cut *cut);
 /* out [size, size, 3] from the picture decoded at eighths/8. False: memory is out. */
-bool dt_cut_apply(const dt_cut *cut, const dt_resize *to, dt_resampler *r, const dt_pixels *picture, unsigned eighths, uint8_t *out);
+bool dt_cut_apply(const dt_cut *cut, const dt_squares *to, dt_resampler *r, const dt_pixels *picture, unsigned eighths, uint8_t *out);
 
 /* Brightness, contrast and saturation of [n] RGB pixels, in place, as Pillow's ImageEnhance defines them: bytes cut, not rounded, after
  * each; order 0..5 says which comes first, second, third. */
-void dt_colour(const dt_colouring *c, uint8_t *pixels, size_t n);
+void dt_vary_colours(const dt_colouring *c, uint8_t *pixels, size_t n);
 
 /* ---- noise ----------------------------------------------------------------------------------------------------- */
 

@@ -145,7 +145,7 @@ static dt_rng stream_of(const dt_loader *l, uint32_t epoch, uint32_t record, int
 static duet_status make_squares(const dt_loader *l, worker *w, const dt_picture_facts *facts, uint32_t epoch, uint32_t record,
                                 size_t place, dt_batch *b, duet_error *err)
 {
-    const dt_resize *to = &l->spec.resize;
+    const dt_squares *to = &l->spec.squares;
     size_t height = w->picture.height, width = w->picture.width;
     unsigned decoded = facts ? 0 : 8;
     if (facts) dt_picture_upright_size(facts, 8, &height, &width);
@@ -310,7 +310,7 @@ static duet_status check_crop(const dt_loader_spec *s, duet_error *err)
 static duet_status check_resize(const dt_loader_spec *s, duet_error *err)
 {
     enum { MOST_SIDE = 1 << 12 };
-    const dt_resize *r = &s->resize;
+    const dt_squares *r = &s->squares;
     if (s->source->facts.labels == DT_LABELS_PIXELS)
         return dt_fail(err, DUET_ARG, "%s: its pixels have classes, which cannot be resized; give a crop instead", s->source->facts.name);
     if (s->crop.height || s->crop.width) return dt_fail(err, DUET_ARG, "loader: pictures are either cropped or resized, not both");
@@ -337,7 +337,7 @@ static duet_status check_spec(const dt_loader_spec *s, size_t records, duet_erro
     if (s->noising && (s->noising->T < 1 || !s->noising->signal || !s->noising->noise))
         return dt_fail(err, DUET_ARG, "loader: noise with %d times; at least 1, and a table of them, is needed",
                        s->noising->T);
-    DT_TRY((s->resize.size ? check_resize : check_crop)(s, err));
+    DT_TRY((s->squares.size ? check_resize : check_crop)(s, err));
     size_t n = s->indices ? s->n_indices : records;
     if (n < 1) return dt_fail(err, DUET_ARG, "%s: no image to load", s->source->facts.name);
     if (s->drop_last && n < s->batch)
@@ -473,12 +473,12 @@ duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_e
     if (!l) return dt_fail(err, DUET_MEMORY, "loader: out of memory");
     l->spec = *spec;
     if (!spec->indices) l->spec.n_indices = records;
-    l->resized = spec->resize.size != 0;
+    l->resized = spec->squares.size != 0;
     l->cropped = spec->crop.height != 0;
     l->masks = facts->masks && !l->resized;
     l->dense = facts->labels == DT_LABELS_PIXELS;
-    l->height = l->resized ? spec->resize.size : l->cropped ? spec->crop.height : facts->height;
-    l->width = l->resized ? spec->resize.size : l->cropped ? spec->crop.width : facts->width;
+    l->height = l->resized ? spec->squares.size : l->cropped ? spec->crop.height : facts->height;
+    l->width = l->resized ? spec->squares.size : l->cropped ? spec->crop.width : facts->width;
     l->pixels = l->height * l->width;
     l->steps = l->spec.n_indices / spec->batch + (!spec->drop_last && l->spec.n_indices % spec->batch != 0);
     l->n_slots = spec->slots ? (size_t)spec->slots : (size_t)spec->workers + 2;

@@ -29,7 +29,7 @@ static dt_box middle(size_t height, size_t width, size_t h, size_t w)
 }
 
 /* Where no attempt fits: as much of the picture as has an allowed ratio. */
-static dt_box largest_middle(const dt_resize *to, size_t height, size_t width)
+static dt_box largest_middle(const dt_squares *to, size_t height, size_t width)
 {
     const double ratio = (double)width / (double)height;
     size_t h = height, w = width;
@@ -40,7 +40,7 @@ static dt_box largest_middle(const dt_resize *to, size_t height, size_t width)
     return middle(height, width, h, w);
 }
 
-static dt_box draw_box(const dt_resize *to, dt_rng *rng, size_t height, size_t width)
+static dt_box draw_box(const dt_squares *to, dt_rng *rng, size_t height, size_t width)
 {
     const double area = (double)height * (double)width, low = log(to->ratio[0]), high = log(to->ratio[1]);
     for (int i = 0; i < ATTEMPTS; i++) {
@@ -55,7 +55,7 @@ static dt_box draw_box(const dt_resize *to, dt_rng *rng, size_t height, size_t w
 }
 
 /* The whole picture, its shorter side scaled to short_side, and the square in the middle of that. */
-static dt_scaling judged(const dt_resize *to, size_t height, size_t width)
+static dt_scaling judged(const dt_squares *to, size_t height, size_t width)
 {
     const size_t shorter = height < width ? height : width;
     dt_scaling s = {.box = {0, 0, (double)height, (double)width},
@@ -71,7 +71,7 @@ static float factor(dt_rng *rng, double by)
     return (float)between(rng, by < 1 ? 1 - by : 0, 1 + by);
 }
 
-static dt_colouring draw_colours(const dt_resize *to, dt_rng *rng)
+static dt_colouring draw_colours(const dt_squares *to, dt_rng *rng)
 {
     dt_colouring c = {.brightness = 1, .contrast = 1, .saturation = 1};
     if (to->brightness <= 0 && to->contrast <= 0 && to->saturation <= 0) return c;
@@ -82,7 +82,7 @@ static dt_colouring draw_colours(const dt_resize *to, dt_rng *rng)
     return c;
 }
 
-dt_cut dt_cut_draw(const dt_resize *to, dt_rng rng, size_t height, size_t width)
+dt_cut dt_cut_draw(const dt_squares *to, dt_rng rng, size_t height, size_t width)
 {
     dt_cut c = {0};
     if (to->random)
@@ -101,12 +101,12 @@ unsigned dt_cut_eighths(const dt_cut *cut)
     return e;
 }
 
-bool dt_cut_apply(const dt_cut *cut, const dt_resize *to, dt_resampler *r, const dt_pixels *picture, unsigned eighths, uint8_t *out)
+bool dt_cut_apply(const dt_cut *cut, const dt_squares *to, dt_resampler *r, const dt_pixels *picture, unsigned eighths, uint8_t *out)
 {
     const double part = (double)eighths / EIGHTHS;
     dt_scaling s = cut->scaling;
     s.box = (dt_box){s.box.y * part, s.box.x * part, s.box.height * part, s.box.width * part};
     if (!dt_resample(r, picture->rgb, picture->height, picture->width, &s, to->size, to->size, cut->flip, out)) return false;
-    dt_colour(&cut->colouring, out, to->size * to->size);
+    dt_vary_colours(&cut->colouring, out, to->size * to->size);
     return true;
 }
