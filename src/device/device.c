@@ -81,6 +81,7 @@ bool dt_op_in_place(dt_kind kind, int input)
 {
     switch (kind) {
     case DT_OP_RELU:
+    case DT_OP_RELU6:
     case DT_OP_SILU:
     case DT_OP_DROPOUT:
     case DT_OP_AFFINE:
@@ -98,6 +99,7 @@ bool dt_op_in_place(dt_kind kind, int input)
     case DT_OP_MAX:
     case DT_OP_LESS:
     case DT_OP_RELU_GRAD:
+    case DT_OP_RELU6_GRAD:
     case DT_OP_SILU_GRAD:
     case DT_OP_CLAMP_GRAD: return input <= 1;
     case DT_OP_SELECT: return input <= 2;

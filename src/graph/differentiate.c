@@ -83,7 +83,7 @@ static void of_batch_norm(tape *t, const dt_graph_node *y, dt_node dy)
 {
     dt_graph *g = t->g;
     const dt_node x = y->in[0], stats = y->in[1], weight = y->in[2], bias = y->in[3];
-    if (y->n_in > 4 || y->a.bn.relu) DT_BUG("batch norm was fused before it was differentiated");
+    if (y->n_in > 4 || y->a.bn.activation) DT_BUG("batch norm was fused before it was differentiated");
     const bool frozen = g->nodes[stats].kind == DT_OP_BN_FROZEN;
     dt_node sums = DT_NONE;
     if (!frozen || wants(t, weight) || wants(t, bias))
@@ -189,6 +189,11 @@ static void of_select(tape *t, const dt_graph_node *y, dt_node dy)
     }
 }
 
+static dt_node of_shuffle(dt_graph *g, const dt_graph_node *y, dt_node dy)
+{
+    return dt_shuffle(g, dy, y->shape.c / (size_t)y->a.integer);
+}
+
 /* Operations of one real input; `self` is the output. */
 static dt_node of_unary(dt_graph *g, const dt_graph_node *y, dt_node self, dt_node dy)
 {
@@ -197,6 +202,7 @@ static dt_node of_unary(dt_graph *g, const dt_graph_node *y, dt_node self, dt_no
     switch (y->kind) {
     case DT_OP_RESHAPE: return dt_reshape(g, dy, s);
     case DT_OP_RELU: return make(g, DT_OP_RELU_GRAD, 2, NODES(dy, self), y->a, s);
+    case DT_OP_RELU6: return make(g, DT_OP_RELU6_GRAD, 2, NODES(dy, self), y->a, s);
     case DT_OP_SILU: return make(g, DT_OP_SILU_GRAD, 2, NODES(dy, x), y->a, s);
     case DT_OP_DROPOUT: return make(g, DT_OP_DROPOUT, 2, NODES(dy, y->in[1]), y->a, s);
     case DT_OP_AFFINE: return dt_scale(g, dy, y->a.affine.scale);
@@ -214,6 +220,7 @@ static dt_node of_unary(dt_graph *g, const dt_graph_node *y, dt_node self, dt_no
     case DT_OP_RESIZE: return make(g, DT_OP_RESIZE_GRAD, 1, &dy, y->a, s);
     case DT_OP_PATCHES: return make(g, DT_OP_PATCHES_GRAD, 1, &dy, y->a, s);
     case DT_OP_SLICE: return make(g, DT_OP_SLICE_GRAD, 1, &dy, y->a, s);
+    case DT_OP_SHUFFLE: return of_shuffle(g, y, dy);
     case DT_OP_PIXEL_CE: return make(g, DT_OP_PIXEL_CE_GRAD, 3, NODES(dy, x, y->in[1]), y->a, s);
     case DT_OP_LOG_SOFTMAX: return make(g, DT_OP_LOG_SOFTMAX_GRAD, 2, NODES(dy, self), y->a, s);
     case DT_OP_PICK: return make(g, DT_OP_PICK_GRAD, 2, NODES(dy, y->in[1]), y->a, s);

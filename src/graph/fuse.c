@@ -4,6 +4,7 @@
  *   detach    DETACH has done its work once gradients exist; uses go to its input
  *   share     equal operations on equal inputs are computed once: this is how all losses share a softmax
  *   forward   relu(bn(x) + r), relu(bn(x)), bn(x) + r    -> BN_APPLY with residual and ReLU       (no write of bn(x), of the sum)
+ *                                                           (here and below, ReLU6 as ReLU)
  *             bn_stats(a + b)                            -> BN_STATS with addend, which writes a+b (one read less)
  *   group     silu(group_norm(x + e)), e [n,c,1,1]       -> one GROUP_NORM, and one GROUP_NORM_GRAD: fuse_group_norm.c
  *   backward  relu_grad used by one batch norm only      -> the mask inside BN_GRAD_STATS and BN_GRAD_INPUT
@@ -140,19 +141,25 @@ static bool share_equal_nodes(fuser *f)
 
 /* ---- forward rules ------------------------------------------------------------------------------------------- */
 
+/* What node x applies to its input, if it is one that a batch norm can apply. */
+static dt_activation activation_of(const fuser *f, dt_node x)
+{
+    return is(f, x, DT_OP_RELU) ? DT_ACTIVATION_RELU : is(f, x, DT_OP_RELU6) ? DT_ACTIVATION_RELU6 : DT_ACTIVATION_NONE;
+}
+
 static bool is_plain_bn(const fuser *f, dt_node x)
 {
-    return is(f, x, DT_OP_BN_APPLY) && f->g->nodes[x].n_in == 4 && !f->g->nodes[x].a.bn.relu && only_use(f, x);
+    return is(f, x, DT_OP_BN_APPLY) && f->g->nodes[x].n_in == 4 && !f->g->nodes[x].a.bn.activation && only_use(f, x);
 }
 
 /* Node x becomes the batch norm `bn` with what was given; x's own inputs must have been released. */
-static void become_bn(fuser *f, dt_node x, dt_node bn, dt_node residual, bool relu)
+static void become_bn(fuser *f, dt_node x, dt_node bn, dt_node residual, dt_activation activation)
 {
     dt_graph_node *n = &f->g->nodes[x];
     const dt_graph_node *old = &f->g->nodes[bn];
     n->kind = DT_OP_BN_APPLY;
     n->a = old->a;
-    n->a.bn.relu = relu;
+    n->a.bn.activation = activation;
     n->name = old->name;
     memcpy(n->in, old->in, sizeof n->in);
     n->n_in = 4;
@@ -177,25 +184,25 @@ static void fuse_forward_bn(fuser *f)
     dt_graph *g = f->g;
     for (size_t i = 0; i < g->n_nodes; i++) {
         const dt_node x = (dt_node)i;
-        if (is(f, x, DT_OP_RELU) && is_plain_bn(f, g->nodes[i].in[0])) {
-            become_bn(f, x, g->nodes[i].in[0], DT_NONE, true);
+        const dt_activation activation = activation_of(f, x);
+        if (activation && is_plain_bn(f, g->nodes[i].in[0])) {
+            become_bn(f, x, g->nodes[i].in[0], DT_NONE, activation);
             g->fused.bn_relu++;
             continue;
         }
-        const bool relu = is(f, x, DT_OP_RELU);
-        const dt_node add = relu ? g->nodes[i].in[0] : x;
-        if (!is(f, add, DT_OP_ADD) || (relu && !only_use(f, add))) continue;
-        if (!relu && f->uses[x] == 1 && g->nodes[i].variant == -1 && !f->pinned[x]) {
+        const dt_node add = activation ? g->nodes[i].in[0] : x;
+        if (!is(f, add, DT_OP_ADD) || (activation && !only_use(f, add))) continue;
+        if (!activation && f->uses[x] == 1 && g->nodes[i].variant == -1 && !f->pinned[x]) {
             /* perhaps a ReLU follows: let the rule for relu(bn + r) see it first */
             bool followed = false;
-            for (size_t k = i + 1; k < g->n_nodes && !followed; k++) followed = is(f, (dt_node)k, DT_OP_RELU) && g->nodes[k].in[0] == x;
+            for (size_t k = i + 1; k < g->n_nodes && !followed; k++) followed = activation_of(f, (dt_node)k) && g->nodes[k].in[0] == x;
             if (followed) continue;
         }
         dt_node other = DT_NONE;
         const dt_node bn = bn_operand(f, &g->nodes[add], &other);
         if (bn == DT_NONE) continue;
-        if (relu) g->nodes[add].dead = true;
-        become_bn(f, x, bn, other, relu);
+        if (activation) g->nodes[add].dead = true;
+        become_bn(f, x, bn, other, activation);
         g->fused.bn_residual++;
     }
 }
@@ -246,13 +253,21 @@ static mask_readers find_readers(const fuser *f, dt_node mask)
     return r;
 }
 
+/* Which activation's gradient a mask is. */
+static dt_activation mask_of(const fuser *f, dt_node mask)
+{
+    return f->g->nodes[mask].kind == DT_OP_RELU6_GRAD ? DT_ACTIVATION_RELU6 : DT_ACTIVATION_RELU;
+}
+
 /* relu_grad goes into the two passes of the one batch norm that reads it. */
 static void mask_inside(fuser *f, dt_node mask, mask_readers r)
 {
     dt_graph *g = f->g;
+    const dt_activation activation = mask_of(f, mask);
     const dt_node dy = g->nodes[mask].in[0], y = g->nodes[mask].in[1];
     bury(f, mask);
     dt_graph_node *stats = &g->nodes[r.stats], *input = &g->nodes[r.input];
+    stats->a.bn.activation = input->a.bn.activation = activation;
     stats->in[0] = input->in[0] = dy;
     set_input(stats, 3, y);
     set_input(input, 5, y);
@@ -284,6 +299,7 @@ static void mask_emitted(fuser *f, dt_node mask, mask_readers r)
     set_input(stats, 3, m.in[1]);
     if (dy2 != DT_NONE) set_input(stats, 4, dy2);
     stats->a.bn.emit = true;
+    stats->a.bn.activation = mask_of(f, mask);
     become_part(f, mask, r.stats, 1);
     g->fused.bn_grad_emit++;
 }
@@ -293,7 +309,7 @@ static void fuse_masks(fuser *f)
     dt_graph *g = f->g;
     for (size_t i = 0; i < g->n_nodes; i++) {
         const dt_node mask = (dt_node)i;
-        if (!is(f, mask, DT_OP_RELU_GRAD) || f->pinned[i]) continue;
+        if ((!is(f, mask, DT_OP_RELU_GRAD) && !is(f, mask, DT_OP_RELU6_GRAD)) || f->pinned[i]) continue;
         const mask_readers r = find_readers(f, mask);
         if (r.stats == DT_NONE) continue;
         const dt_node dy = g->nodes[i].in[0];

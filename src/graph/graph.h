@@ -55,7 +55,8 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     /* windows */                                                                                                      \
     X(MAX_POOL, "max_pool", 1, 1, 1)   /* x; a.pool */                                                                 \
     X(MAX_POOL_GRAD, "max_pool_grad", 3, 3, 1) /* dy, x, y: to the first maximum of each window */                     \
-    X(AVG_POOL, "avg_pool", 1, 1, 1)   /* x; a.pool; padding is not counted */                                         \
+    X(AVG_POOL, "avg_pool", 1, 1, 1)   /* x; a.pool; divides by the places of the window inside the picture, with           \
+                                          a.pool.count_pad by all of the window's */                                   \
     X(AVG_POOL_GRAD, "avg_pool_grad", 1, 1, 1) /* dy; shape of x is the node's */                                      \
     X(ADAPTIVE_AVG_POOL, "adaptive_avg_pool", 1, 1, 1) /* x -> the node's h, w, as torch.nn.AdaptiveAvgPool2d */       \
     X(ADAPTIVE_AVG_POOL_GRAD, "adaptive_avg_pool_grad", 1, 1, 1)                                                       \
@@ -70,17 +71,19 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     X(CONCAT, "concat", 2, 8, 1)       /* tensors that differ in c only, one behind the other */                       \
     X(SLICE, "slice", 1, 1, 1)         /* the node's c channels from a.integer on */                                   \
     X(SLICE_GRAD, "slice_grad", 1, 1, 1) /* dy -> the node's shape: its channels from a.integer on, zero elsewhere */   \
+    X(SHUFFLE, "shuffle", 1, 1, 1)     /* c channels in g = a.integer groups, transposed: channel k is x's (k mod g) c/g +     \
+                                          floor(k / g). Its gradient is the shuffle of c/g groups, of dy */            \
     X(ROW, "row", 1, 1, 1)             /* row a.integer of the first dimension: [n,c,h,w] -> [1,c,h,w]; no gradient */  \
     /* batch normalisation. stats: [2, c, 1, 1], row 0 the mean, row 1 1/sqrt(variance + eps) */                       \
     X(BN_STATS, "bn_stats", 1, 2, 2)   /* x, [addend]: of x, or of x + addend, which is then output 1; a.bn */         \
     X(BN_FROZEN, "bn_frozen", 2, 2, 1) /* running mean, running variance -> stats; a.bn.eps */                         \
     X(BN_TRACK, "bn_track", 3, 3, 1)   /* stats, running mean, running variance: updates the two in place, unbiased variance; \
                                           output [1,1,1,1] is a token; a.bn */                                         \
-    X(BN_APPLY, "bn_apply", 4, 5, 1)   /* x, stats, weight, bias, [residual]; a.bn.relu: y = [relu](bn(x) [+ residual]) */ \
+    X(BN_APPLY, "bn_apply", 4, 5, 1)   /* x, stats, weight, bias, [residual]: y = activation(bn(x) [+ residual]); a.bn */ \
     X(BN_GRAD_STATS, "bn_grad_stats", 3, 5, 2) /* dy, x, stats, [y], [dy2]: [2,c,1,1], row 0 sum g, row 1 sum g*xhat,  \
-                                          g = dy [+ dy2] [where y > 0]; a.bn.emit: g is also output 1 */               \
+                                          g = dy [+ dy2] [where y > 0, and y < 6 with ReLU6]; a.bn.emit: g is also output 1 */ \
     X(BN_GRAD_INPUT, "bn_grad_input", 5, 7, 1) /* dy, x, stats, weight, grad stats, [y], [addend]: the training-mode   \
-                                          gradient for x, g = dy [where y > 0], [+ addend] */                          \
+                                          gradient for x, g = dy [where as above], [+ addend] */                       \
     X(BN_GRAD_FROZEN, "bn_grad_frozen", 3, 3, 1) /* dy, stats, weight: the inference-mode gradient for x */            \
     /* group normalisation: of x [+ add], a [n,c,1,1], over h, w and the c/groups channels of a group, for each image of its \
        own; a.gn: y = [silu](...). stats: [n, groups, 2, 1], the means and the 1/sqrt(variance + eps) */               \
@@ -98,6 +101,8 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     X(SELECT, "select", 3, 3, 1)       /* condition, a, b: a where condition != 0, else b; no gradient for condition */ \
     X(RELU, "relu", 1, 1, 1)                                                                                           \
     X(RELU_GRAD, "relu_grad", 2, 2, 1) /* dy, y: dy where y > 0, else 0 */                                             \
+    X(RELU6, "relu6", 1, 1, 1)         /* 0 .. 6 */                                                                    \
+    X(RELU6_GRAD, "relu6_grad", 2, 2, 1) /* dy, y: dy where 0 < y < 6, else 0 */                                       \
     X(SILU, "silu", 1, 1, 1)           /* x / (1 + exp(-x)) */                                                         \
     X(SILU_GRAD, "silu_grad", 2, 2, 1) /* dy, x */                                                                     \
     X(DROPOUT, "dropout", 2, 2, 1)     /* x, key [1,1,1,1] index: 0 with probability a.dropout.p, else x/(1-p); the same key \
@@ -158,7 +163,11 @@ typedef struct dt_conv_spec {
 
 typedef struct dt_pool_spec {
     size_t kernel, stride, pad;
+    bool count_pad; /* averages: zeros of the padding count as places */
 } dt_pool_spec;
+
+/* What a batch norm applies to its result. */
+typedef enum dt_activation { DT_ACTIVATION_NONE, DT_ACTIVATION_RELU, DT_ACTIVATION_RELU6 } dt_activation;
 
 /* The attributes of a node; which member is meant follows from the kind. A plain union of small structs: compared bytewise
  * (always start from a zeroed one). */
@@ -166,7 +175,7 @@ typedef union dt_attributes {
     dt_conv_spec conv;
     dt_pool_spec pool;
     struct { bool transpose_a, transpose_b; } matmul;
-    struct { double eps, momentum; size_t count; bool relu, emit; } bn; /* count: n*h*w of the normalised tensor */
+    struct { double eps, momentum; size_t count; dt_activation activation; bool emit; } bn; /* count: n*h*w of the normalised tensor */
     struct { double eps; size_t groups; bool silu, emit; } gn;
     struct { bool align; } resize; /* corners meet corners (s = o (I-1)/(O-1)); else pixel edges do (s = (o+.5) I/O - .5) */
     /* Element i in memory order takes number i % 4 of the block (seed, DT_PURPOSE_DROPOUT, key, salt * 2^32 + i / 4). */
@@ -251,6 +260,7 @@ dt_node dt_batch_norm(dt_graph *g, dt_node x, const char *name);                
 typedef enum dt_linear_init { DT_LINEAR_TORCH, DT_LINEAR_ZERO_BIAS, DT_LINEAR_NORMAL } dt_linear_init;
 dt_node dt_linear(dt_graph *g, dt_node x, const char *name, size_t out, dt_linear_init init);
 dt_node dt_relu(dt_graph *g, dt_node x);
+dt_node dt_relu6(dt_graph *g, dt_node x);
 dt_node dt_max_pool(dt_graph *g, dt_node x, dt_pool_spec s);
 dt_node dt_avg_pool(dt_graph *g, dt_node x, dt_pool_spec s);
 dt_node dt_global_average(dt_graph *g, dt_node x);
@@ -265,6 +275,7 @@ dt_node dt_dropout(dt_graph *g, dt_node x, dt_node key, double p, uint32_t salt)
 dt_node dt_time_embedding(dt_graph *g, dt_node t, size_t channels); /* an even number, at least 4 */
 dt_node dt_concat(dt_graph *g, const dt_node *x, size_t n);         /* channels; at most DT_MAX_INPUTS tensors */
 dt_node dt_slice(dt_graph *g, dt_node x, size_t first, size_t channels);
+dt_node dt_shuffle(dt_graph *g, dt_node x, size_t groups);          /* groups divide the channels; see SHUFFLE */
 dt_node dt_find_parameter(const dt_graph *g, int network, const char *name); /* DT_NONE: there is none */
 
 /* ---- formulas: what tasks and methods are built from ------------------------------------------------------- */

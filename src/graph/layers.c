@@ -115,6 +115,25 @@ dt_node dt_relu(dt_graph *g, dt_node x)
     return dt_unary(g, DT_OP_RELU, x, no_attributes());
 }
 
+dt_node dt_relu6(dt_graph *g, dt_node x)
+{
+    return dt_unary(g, DT_OP_RELU6, x, no_attributes());
+}
+
+dt_node dt_shuffle(dt_graph *g, dt_node x, size_t groups)
+{
+    if (x == DT_NONE) return DT_NONE;
+    const size_t channels = g->nodes[x].shape.c;
+    if (!groups || channels % groups) {
+        dt_graph_fail(g, DUET_SHAPE, "shuffle: %zu groups do not divide %zu channels", groups, channels);
+        return DT_NONE;
+    }
+    if (groups == 1 || groups == channels) return x;
+    dt_attributes a = no_attributes();
+    a.integer = (int64_t)groups;
+    return dt_unary(g, DT_OP_SHUFFLE, x, a);
+}
+
 static dt_node pool(dt_graph *g, dt_kind kind, dt_node x, dt_pool_spec s)
 {
     if (x == DT_NONE) return DT_NONE;

@@ -57,13 +57,13 @@ static void short_shape(char *text, size_t bytes, dt_shape s)
 /* What fusion made of an operation: "+residual +relu". */
 static void extras(const dt_op *op, char *text, size_t bytes)
 {
-    const bool residual = op->kind == DT_OP_BN_APPLY && op->in[4].n, relu = op->kind == DT_OP_BN_APPLY && op->a.bn.relu;
+    const bool residual = op->kind == DT_OP_BN_APPLY && op->in[4].n, relu = op->kind == DT_OP_BN_APPLY && op->a.bn.activation;
     const bool mask = (op->kind == DT_OP_BN_GRAD_STATS && op->in[3].n) || (op->kind == DT_OP_BN_GRAD_INPUT && op->in[5].n);
     const bool group = op->kind == DT_OP_GROUP_NORM, group_grad = op->kind == DT_OP_GROUP_NORM_GRAD;
     const bool silu = (group || group_grad) && op->a.gn.silu;
     const bool add = (group && op->in[3].n) || (group_grad && op->in[5].n) || (op->kind == DT_OP_BN_STATS && op->in[1].n) || (op->kind == DT_OP_BN_GRAD_STATS && op->in[4].n) ||
                      (op->kind == DT_OP_BN_GRAD_INPUT && op->in[6].n);
-    snprintf(text, bytes, "%s%s%s%s%s%s", residual ? "+residual" : "", relu ? "+relu" : "", silu ? "+silu" : "", mask ? "+mask" : "",
+    snprintf(text, bytes, "%s%s%s%s%s%s", residual ? "+residual" : "", !relu ? "" : op->a.bn.activation == DT_ACTIVATION_RELU6 ? "+relu6" : "+relu", silu ? "+silu" : "", mask ? "+mask" : "",
              add ? "+add" : "",
              op->n_out > 1 && op->kind == DT_OP_BN_GRAD_STATS ? "+emit" : "");
 }

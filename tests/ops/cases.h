@@ -21,6 +21,7 @@ typedef enum op_fill {
     FILL_DISTINCT, /* evenly spaced in -1..1, in scrambled order: no ties, no near ties in small tensors */
     FILL_LOGITS,   /* uniform in -8..8 */
     FILL_RELU,     /* half zeros, half positive */
+    FILL_RELU6,    /* a third zeros, a third 6, a third between */
     FILL_ZERO_ONE, /* a condition */
     FILL_STATS,    /* row 0 uniform in -0.5..0.5, row 1 uniform in 0.5..2: mean and 1/deviation */
     FILL_LABELS,   /* int32: a channel of input 0 or of the output; -1 in every 13th place */

@@ -10,6 +10,8 @@ static const op_size maps[] = {AT(1, 3, 8, 8), AT(3, 16, 8, 8), AT(3, 17, 7, 8),
 #define MAPS .sizes = maps, .n_sizes = DT_COUNT(maps)
 static const op_size squares[] = {AT(1, 3, 8, 8), AT(3, 16, 4, 12), AT(2, 17, 12, 4), AT(5, 1, 4, 4)};
 #define SQUARES .sizes = squares, .n_sizes = DT_COUNT(squares)
+static const op_size shuffled[] = {AT(1, 6, 8, 8), AT(3, 18, 4, 12), AT(2, 12, 1, 3), AT(5, 60, 4, 4), AT(2, 150, 2, 1)};
+#define SHUFFLED .sizes = shuffled, .n_sizes = DT_COUNT(shuffled)
 static const op_size tokens[] = {AT(1, 3, 1, 1), AT(3, 16, 4, 4), AT(2, 17, 3, 5), AT(1, 64, 8, 8), AT(5, 8, 2, 3)};
 #define TOKENS .sizes = tokens, .n_sizes = DT_COUNT(tokens)
 
@@ -161,6 +163,9 @@ const op_template dense_templates[] = {
     OP("dense", "slice inside", SLICE, slice, MAPS, .a.integer = 2, .tolerance = &exact, .differentiable = 1),
     OP("dense", "slice_grad", SLICE_GRAD, slice_grad, MAPS, .a.integer = 2, .tolerance = &exact),
     OP("dense", "slice_grad last", SLICE_GRAD, slice_grad, MAPS, .a.integer = 5, .tolerance = &exact),
+    OP("dense", "shuffle 2", SHUFFLE, unary, SHUFFLED, .a.integer = 2, .tolerance = &exact, .differentiable = 1),
+    OP("dense", "shuffle 3", SHUFFLE, unary, SHUFFLED, .a.integer = 3, .tolerance = &exact, .differentiable = 1),
+    OP("dense", "shuffle 6", SHUFFLE, unary, SHUFFLED, .a.integer = 6, .tolerance = &exact, .differentiable = 1),
     OP("dense", "patches 2", PATCHES, patches, SQUARES, .a.integer = 2, .tolerance = &exact, .differentiable = 1),
     OP("dense", "patches 4", PATCHES, patches, SQUARES, .a.integer = 4, .tolerance = &exact, .differentiable = 1),
     OP("dense", "patches_grad 2", PATCHES_GRAD, patches_grad, SQUARES, .a.integer = 2, .tolerance = &exact),

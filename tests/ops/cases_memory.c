@@ -105,6 +105,10 @@ static float value(op_fill fill, dt_rng *r, size_t i, size_t n)
         const float x = uniform(r, -1, 1);
         return x < 0 ? 0 : x;
     }
+    case FILL_RELU6: {
+        const float x = uniform(r, -6, 12);
+        return x < 0 ? 0 : x > 6 ? 6 : x;
+    }
     case FILL_ZERO_ONE: return (float)dt_rng_below(r, 2);
     case FILL_STATS: return i < n / 2 ? uniform(r, -0.5f, 0.5f) : uniform(r, 0.5f, 2);
     default: return uniform(r, -1, 1);

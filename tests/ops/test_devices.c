@@ -200,7 +200,7 @@ static void list_covers_every_operation(void **state)
 static void not_a_number_passes_through(void **state)
 {
     (void)state;
-    const dt_kind kinds[] = {DT_OP_RELU, DT_OP_CLAMP, DT_OP_SILU, DT_OP_BN_APPLY};
+    const dt_kind kinds[] = {DT_OP_RELU, DT_OP_RELU6, DT_OP_CLAMP, DT_OP_SILU, DT_OP_BN_APPLY};
     for (size_t d = 0; d < n_devices; d++)
         for (size_t j = 0; j < DT_COUNT(kinds); j++)
             for (size_t at = 0; at < 17; at++) {
@@ -209,7 +209,7 @@ static void not_a_number_passes_through(void **state)
                     .op = {.kind = kinds[j], .n_in = 1, .n_out = 1, .in = {{1, 17, 1, 1}}, .out = {{1, 17, 1, 1}}}};
                 if (kinds[j] == DT_OP_CLAMP) k.op.a.clamp.low = -1, k.op.a.clamp.high = 1;
                 if (kinds[j] == DT_OP_BN_APPLY) {
-                    k.op.a.bn.relu = true;
+                    k.op.a.bn.activation = DT_ACTIVATION_RELU6;
                     k.op.n_in = 4;
                     k.op.in[1] = (dt_shape){2, 17, 1, 1};
                     k.op.in[2] = k.op.in[3] = k.op.in[0];

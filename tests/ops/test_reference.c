@@ -198,7 +198,7 @@ static void bn_normalises_each_channel(void **state)
     run(op, IN(bn_x, stats, weight, bias), OUT(y));
     CHECK(y, -9.5, 7, 10.5, 7);
     op.in[4] = s;
-    op.a.bn.relu = true;
+    op.a.bn.activation = DT_ACTIVATION_RELU;
     run(op, IN(bn_x, stats, weight, bias, residual), OUT(y));
     CHECK(y, 0, 7, 0, 8);
 }

@@ -168,7 +168,7 @@ static void apply_part(void *task, int part, int parts)
     const size_t at = floats.begin;
     s->common.device->loops->norm_apply((float *)t->out[0] + at, (const float *)t->in[0] + at,
                                         plus(dt_cpu_optional(&s->common.op, t->in, 4), at), coefficient(t, 0),
-                                        coefficient(t, 1), floats.end - at, s->period, s->common.op.a.bn.relu);
+                                        coefficient(t, 1), floats.end - at, s->period, s->common.op.a.bn.activation);
 }
 
 static int run_apply(void *state, void *const *in, void *const *out, void *scratch)
@@ -204,7 +204,8 @@ static void grad_stats_part(void *task, int part, int parts)
     for (size_t at = floats.begin; at < floats.end; at += PERIODS_PER_SUM * s->period) {
         const size_t most = PERIODS_PER_SUM * s->period, rest = floats.end - at, n = rest < most ? rest : most;
         s->common.device->loops->norm_grad_sums(dy + at, plus(dy2, at), plus(y, at), emit ? emit + at : NULL, x + at,
-                                                coefficient(t, 0), n, s->period, sums, sums + s->period);
+                                                coefficient(t, 0), n, s->period, sums, sums + s->period,
+                                                s->common.op.a.bn.activation == DT_ACTIVATION_RELU6);
         fold(s, sums, totals);
     }
 }
@@ -237,7 +238,7 @@ static void grad_input_part(void *task, int part, int parts)
     s->common.device->loops->norm_grad_apply(
         (float *)t->out[0] + at, dy + at, plus(dt_cpu_optional(&s->common.op, t->in, 5), at), x + at,
         plus(dt_cpu_optional(&s->common.op, t->in, 6), at), coefficient(t, 0), coefficient(t, 1), coefficient(t, 2),
-        coefficient(t, 3), floats.end - at, s->period);
+        coefficient(t, 3), floats.end - at, s->period, s->common.op.a.bn.activation == DT_ACTIVATION_RELU6);
 }
 
 /* dx = weight r (g - sum_g / m - (x - mean) r sum_gx / m), as coefficients of g, of x - mean, and a constant. */
@@ -268,7 +269,7 @@ static void grad_frozen_part(void *task, int part, int parts)
     const dt_cpu_share floats = floats_of(s, part, parts);
     const size_t at = floats.begin;
     s->common.device->loops->norm_apply((float *)t->out[0] + at, (const float *)t->in[0] + at, NULL, coefficient(t, 0),
-                                        coefficient(t, 1), floats.end - at, s->period, false);
+                                        coefficient(t, 1), floats.end - at, s->period, DT_ACTIVATION_NONE);
 }
 
 static int run_grad_frozen(void *state, void *const *in, void *const *out, void *scratch)

@@ -1,4 +1,4 @@
-/* Copies between tensors of other channels or another grid: concatenation, slices, patches; and dropout and the time
+/* Copies between tensors of other channels or another grid: concatenation, slices, shuffles, patches; and dropout and the time
  * embedding, which fill memory from a number. */
 #include "device/cpu/cpu_impl.h"
 
@@ -44,6 +44,14 @@ static void slice_grad_rows(const copy_task *t, dt_cpu_share rows)
         memcpy(dx + first, dy + r * n, n * sizeof *dx);
         memset(dx + first + n, 0, (to - first - n) * sizeof *dx);
     }
+}
+
+/* A row is a matrix of groups x channels of a group, and becomes its transpose. */
+static void shuffle_rows(const copy_task *t, dt_cpu_share rows)
+{
+    const size_t c = t->s->op.out[0].c, groups = (size_t)t->s->op.a.integer;
+    t->s->device->loops->transpose((float *)t->out[0] + rows.begin * c, (const float *)t->in[0] + rows.begin * c,
+                                   rows.end - rows.begin, groups, c / groups);
 }
 
 /* ---- patches --------------------------------------------------------------------------------------------------- */
@@ -124,6 +132,7 @@ static void copy_part(void *task, int part, int parts)
     case DT_OP_CONCAT: concat_rows(t, rows); break;
     case DT_OP_SLICE: slice_rows(t, rows); break;
     case DT_OP_SLICE_GRAD: slice_grad_rows(t, rows); break;
+    case DT_OP_SHUFFLE: shuffle_rows(t, rows); break;
     case DT_OP_PATCHES:
     case DT_OP_PATCHES_GRAD: patch_rows(t, rows); break;
     case DT_OP_TIME_EMBED: embed_rows(t, rows); break;

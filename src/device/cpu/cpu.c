@@ -31,6 +31,7 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_CONCAT] = dt_cpu_copy,
     [DT_OP_SLICE] = dt_cpu_copy,
     [DT_OP_SLICE_GRAD] = dt_cpu_copy,
+    [DT_OP_SHUFFLE] = dt_cpu_copy,
     [DT_OP_ROW] = dt_cpu_fill,
     [DT_OP_CONSTANT] = dt_cpu_fill,
 
@@ -46,6 +47,7 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_GROUP_NORM_GRAD] = dt_cpu_group_norm,
 
     [DT_OP_RELU] = dt_cpu_unary,
+    [DT_OP_RELU6] = dt_cpu_unary,
     [DT_OP_AFFINE] = dt_cpu_unary,
     [DT_OP_EXP] = dt_cpu_unary,
     [DT_OP_LOG] = dt_cpu_unary,
@@ -64,6 +66,7 @@ static dt_cpu_maker *const makers[DT_OP_COUNT] = {
     [DT_OP_MAX] = dt_cpu_binary,
     [DT_OP_LESS] = dt_cpu_binary,
     [DT_OP_RELU_GRAD] = dt_cpu_binary,
+    [DT_OP_RELU6_GRAD] = dt_cpu_binary,
     [DT_OP_CLAMP_GRAD] = dt_cpu_binary,
     [DT_OP_SILU_GRAD] = dt_cpu_binary,
     [DT_OP_SELECT] = dt_cpu_binary,

@@ -99,7 +99,7 @@ static int run_unary(void *state, void *const *in, void *const *out, void *scrat
 duet_status dt_cpu_unary(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
     static const dt_unary which[DT_OP_COUNT] = {
-        [DT_OP_RELU] = DT_UNARY_RELU, [DT_OP_AFFINE] = DT_UNARY_AFFINE, [DT_OP_EXP] = DT_UNARY_EXP,
+        [DT_OP_RELU] = DT_UNARY_RELU, [DT_OP_RELU6] = DT_UNARY_CLAMP, [DT_OP_AFFINE] = DT_UNARY_AFFINE, [DT_OP_EXP] = DT_UNARY_EXP,
         [DT_OP_LOG] = DT_UNARY_LOG,   [DT_OP_ABS] = DT_UNARY_ABS,       [DT_OP_SIGN] = DT_UNARY_SIGN,
         [DT_OP_SQRT] = DT_UNARY_SQRT, [DT_OP_CLAMP] = DT_UNARY_CLAMP,   [DT_OP_SILU] = DT_UNARY_SILU,
     };
@@ -108,6 +108,7 @@ duet_status dt_cpu_unary(const dt_cpu_device *d, const dt_op *op, dt_kernel *out
     s->loop = d->loops->unary[which[op->kind]];
     s->n = dt_shape_count(op->out[0]);
     if (op->kind == DT_OP_AFFINE) s->p = (float)op->a.affine.scale, s->q = (float)op->a.affine.shift;
+    if (op->kind == DT_OP_RELU6) s->q = 6; /* a clamp between 0 and 6 */
     if (op->kind == DT_OP_CLAMP) s->p = (float)op->a.clamp.low, s->q = (float)op->a.clamp.high;
     return dt_cpu_finish(&s->common, run_unary, 0, out);
 }
@@ -203,6 +204,7 @@ duet_status dt_cpu_binary(const dt_cpu_device *d, const dt_op *op, dt_kernel *ou
         [DT_OP_MAX] = DT_BINARY_MAX,
         [DT_OP_LESS] = DT_BINARY_LESS,
         [DT_OP_RELU_GRAD] = DT_BINARY_RELU_GRAD,
+        [DT_OP_RELU6_GRAD] = DT_BINARY_RELU6_GRAD,
         [DT_OP_CLAMP_GRAD] = DT_BINARY_CLAMP_GRAD,
         [DT_OP_SILU_GRAD] = DT_BINARY_SILU_GRAD,
         [DT_OP_BROADCAST] = DT_BINARY_MUL,

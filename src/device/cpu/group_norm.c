@@ -122,7 +122,7 @@ static void normalise_image(const group_task *t, const room *r, size_t image)
     repeat(s, scale);
     repeat(s, shift);
     if (s->common.op.a.gn.silu) s->common.device->loops->norm_apply_silu(y, x, scale, shift, n, s->period);
-    else s->common.device->loops->norm_apply(y, x, NULL, scale, shift, n, s->period, false);
+    else s->common.device->loops->norm_apply(y, x, NULL, scale, shift, n, s->period, DT_ACTIVATION_NONE);
 }
 
 static void forward_part(void *task, int part, int parts)
@@ -172,7 +172,7 @@ static void sum_gradient(const group_state *s, const room *r, float *dx, const f
                                        r->coefficients[MEAN], m, s->period, r->sums, r->sums + s->period);
         else
             loops->norm_grad_sums(dy + at, NULL, NULL, NULL, x + at, r->coefficients[MEAN], m, s->period, r->sums,
-                                  r->sums + s->period);
+                                  r->sums + s->period, false);
         fold(s, r);
     }
 }
@@ -213,7 +213,7 @@ static void backward_image(const group_task *t, const room *r, size_t image)
     find_coefficients(t, r, stats + s->groups);
     s->common.device->loops->norm_grad_apply(dx, s->common.op.a.gn.silu ? dx : dy, NULL, x, NULL, r->coefficients[MEAN],
                                              r->coefficients[OF_G], r->coefficients[OF_X], r->coefficients[CONSTANT], n,
-                                             s->period);
+                                             s->period, false);
 }
 
 static void backward_part(void *task, int part, int parts)

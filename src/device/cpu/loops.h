@@ -8,7 +8,7 @@
 #ifndef DT_LOOPS_H
 #define DT_LOOPS_H
 
-#include "base/base.h"
+#include "graph/graph.h"
 
 /* y[i] = f(x[i]); p, q: the operation's numbers. In place. */
 typedef void dt_unary_loop(float *y, const float *x, size_t n, float p, float q);
@@ -38,6 +38,7 @@ typedef enum dt_binary {
     DT_BINARY_MAX,
     DT_BINARY_LESS,
     DT_BINARY_RELU_GRAD,
+    DT_BINARY_RELU6_GRAD,
     DT_BINARY_CLAMP_GRAD,
     DT_BINARY_SILU_GRAD,
     DT_BINARY_COUNT
@@ -95,16 +96,16 @@ typedef struct dt_loops {
     /* v = x [+ addend] [-> emit]; sum[j] += v - shift, squares[j] += (v - shift)^2. Exact enough for n/period <= 256. */
     void (*norm_sums)(const float *x, const float *addend, float *emit, const float *shift, size_t n, size_t period,
                       float *sum, float *squares);
-    /* y = [relu](x * scale + shift [+ residual]). In place: x, residual. */
+    /* y = activation(x * scale + shift [+ residual]). In place: x, residual. */
     void (*norm_apply)(float *y, const float *x, const float *residual, const float *scale, const float *shift,
-                       size_t n, size_t period, bool relu);
-    /* g = dy [+ dy2] [where y > 0] [-> emit]; sum[j] += g, products[j] += g * (x - mean). */
+                       size_t n, size_t period, dt_activation activation);
+    /* g = dy [+ dy2] [where y > 0, relu6: and y < 6] [-> emit]; sum[j] += g, products[j] += g * (x - mean). */
     void (*norm_grad_sums)(const float *dy, const float *dy2, const float *y, float *emit, const float *x,
-                           const float *mean, size_t n, size_t period, float *sum, float *products);
-    /* dx = of_g * (dy [where y > 0]) + of_x * (x - mean) + constant [+ addend]. In place: dy, y, x, addend. */
+                           const float *mean, size_t n, size_t period, float *sum, float *products, bool relu6);
+    /* dx = of_g * (dy [where y lets it through]) + of_x * (x - mean) + constant [+ addend]. In place: dy, y, x, addend. */
     void (*norm_grad_apply)(float *dx, const float *dy, const float *y, const float *x, const float *addend,
                             const float *mean, const float *of_g, const float *of_x, const float *constant, size_t n,
-                            size_t period);
+                            size_t period, bool relu6);
 
     /* ---- element-wise (loops_elementwise.inc) ------------------------------------------------------------------- */
 
@@ -151,6 +152,9 @@ typedef struct dt_loops {
                           size_t n, size_t c, size_t padded, float *room);
     /* Elements begin.. of the tensor, begin a multiple of 4; y and x point at the first of them. In place. */
     void (*dropout)(float *y, const float *x, size_t begin, size_t n, const dt_dropout_numbers *p);
+
+    /* Each of n rows: a matrix of rows x columns floats becomes its transpose. */
+    void (*transpose)(float *y, const float *x, size_t n, size_t rows, size_t columns);
 
     /* ---- direct convolution and matrix products (loops_product.inc, gemm.inc) ------------------------------------- */
 

@@ -54,9 +54,16 @@ static void max_window_grad(float *dx, const float *dy, const float *x, const fl
     }
 }
 
-static void average_window(float *y, const float *x, dt_shape s, span rows, span columns)
+/* What the sum over a window is multiplied by. */
+static float share_of(const dt_op *op, span rows, span columns)
 {
-    const float scale = 1 / (float)((rows.end - rows.first) * (columns.end - columns.first));
+    const bool windows = op->kind == DT_OP_AVG_POOL || op->kind == DT_OP_AVG_POOL_GRAD; /* else adaptive: no attributes */
+    if (windows && op->a.pool.count_pad) return 1 / (float)(op->a.pool.kernel * op->a.pool.kernel);
+    return 1 / (float)((rows.end - rows.first) * (columns.end - columns.first));
+}
+
+static void average_window(float *y, const float *x, dt_shape s, span rows, span columns, float scale)
+{
     memset(y, 0, s.c * sizeof *y);
     for (size_t i = rows.first; i < rows.end; i++)
         for (size_t j = columns.first; j < columns.end; j++) {
@@ -66,9 +73,8 @@ static void average_window(float *y, const float *x, dt_shape s, span rows, span
     for (size_t c = 0; c < s.c; c++) y[c] *= scale;
 }
 
-static void average_window_grad(float *dx, const float *dy, dt_shape s, span rows, span columns)
+static void average_window_grad(float *dx, const float *dy, dt_shape s, span rows, span columns, float scale)
 {
-    const float scale = 1 / (float)((rows.end - rows.first) * (columns.end - columns.first));
     for (size_t i = rows.first; i < rows.end; i++)
         for (size_t j = columns.first; j < columns.end; j++) {
             float *v = dx + (i * s.w + j) * s.c;
@@ -99,8 +105,8 @@ static void pool_image(const pool_task *t, size_t n)
                                 sx, rows, columns);
                 break;
             case DT_OP_AVG_POOL:
-            case DT_OP_ADAPTIVE_AVG_POOL: average_window(out + y_at, a + x_at, sx, rows, columns); break;
-            default: average_window_grad(out + x_at, a + y_at, sx, rows, columns); break;
+            case DT_OP_ADAPTIVE_AVG_POOL: average_window(out + y_at, a + x_at, sx, rows, columns, share_of(op, rows, columns)); break;
+            default: average_window_grad(out + x_at, a + y_at, sx, rows, columns, share_of(op, rows, columns)); break;
             }
         }
 }
