@@ -4,7 +4,7 @@
  *
  * Guo, Wang, Wu, Yu, Liang, Hu, Luo, CVPR 2020. Targets: of each sample the logits of the network that is nearest to the
  * truth (naive), the best convex combination of logits on the batch (linear), per class the smallest logit relative to the
- * true class (minlogit), probabilities weighted by the networks' errors on held-out images (general); and the plain mean of
+ * true class (minlogit), the networks weighted by their errors on held-out images (general); and the plain mean of
  * logits, which most public copies call KDCL. The networks see views of their own by default. */
 #include "methods/methods.h"
 
@@ -61,12 +61,15 @@ static dt_node minlogit(dt_graph *g, const dt_peers *peers)
     return smallest;
 }
 
-/* T log q, so that the softmax at T gives back q = sum_i w_i p_i^T, whose weights come once an epoch from refresh. */
+/* sum_i w_i x_i with weights that come once an epoch from refresh. Of logits what is mixed is probabilities, q = sum_i w_i p_i^T: T log q,
+ * whose softmax at T gives back q. */
 static dt_node general(dt_graph *g, const dt_peers *peers, double temperature, dt_node weights)
 {
     static const double smallest = 1e-30; /* a probability that underflowed has a logarithm, too */
-    dt_node p[DT_MAX_NETWORKS];
-    for (int i = 0; i < peers->n; i++) p[i] = dt_exp(g, dt_log_softmax(g, dt_detach(g, dt_answer(g, peers, i)), temperature));
+    dt_node x[DT_MAX_NETWORKS], p[DT_MAX_NETWORKS];
+    for (int i = 0; i < peers->n; i++) x[i] = dt_detach(g, dt_answer(g, peers, i));
+    if (!peers->task->logits) return weighted_sum(g, x, peers->n, weights);
+    for (int i = 0; i < peers->n; i++) p[i] = dt_exp(g, dt_log_softmax(g, x[i], temperature));
     dt_node q = dt_max(g, weighted_sum(g, p, peers->n, weights), dt_constant(g, smallest));
     return dt_scale(g, dt_log(g, q), temperature);
 }
@@ -108,15 +111,6 @@ static duet_status losses(dt_graph *g, const dt_peers *peers, const void *config
 
 /* ---- general: the weights, once an epoch ------------------------------------------------------------------------ */
 
-/* p - onehot of one image. */
-static void residual(const float *z, size_t classes, size_t label, double *out)
-{
-    double top = (double)z[0], sum = 0;
-    for (size_t c = 1; c < classes; c++) top = fmax(top, (double)z[c]);
-    for (size_t c = 0; c < classes; c++) sum += out[c] = exp((double)z[c] - top);
-    for (size_t c = 0; c < classes; c++) out[c] = out[c] / sum - (c == label);
-}
-
 /* Solves a x = 1 for a symmetric positive definite a by Gaussian elimination with row exchange; a is destroyed. */
 static void solve_for_ones(double a[DT_MAX_NETWORKS][DT_MAX_NETWORKS], int n, double *x)
 {
@@ -145,25 +139,16 @@ static void solve_for_ones(double a[DT_MAX_NETWORKS][DT_MAX_NETWORKS], int n, do
     }
 }
 
-/* w = C^-1 1 / (1' C^-1 1), C_ij = mean over held-out images of <p_i - onehot, p_j - onehot>, with a ridge; negative weights
- * are set to 0 and the rest scaled to sum 1. C^-1 is positive definite, so that not all weights can be negative. */
-static duet_status refresh(const float *const *logits, const int32_t *labels, size_t n, size_t classes, int networks,
-                           const void *config, float *values, duet_error *err)
+/* w = C^-1 1 / (1' C^-1 1), C_ij = mean over held-out units of <r_i, r_j>, r what a network gets wrong, with a ridge; negative
+ * weights are set to 0 and the rest scaled to sum 1. C^-1 is positive definite, so that not all weights can be negative. */
+static duet_status refresh(const dt_error_products *errors, int networks, const void *config, float *values, duet_error *err)
 {
     (void)config;
     static const double ridge = 1e-6;
-    double c[DT_MAX_NETWORKS][DT_MAX_NETWORKS] = {{0}}, w[DT_MAX_NETWORKS], sum = 0;
-    double *r = dt_alloc((size_t)networks * classes, sizeof *r);
-    if (!r) return dt_fail(err, DUET_MEMORY, "no memory for %d x %zu residuals", networks, classes);
-    for (size_t image = 0; image < n; image++) {
-        for (int i = 0; i < networks; i++)
-            residual(logits[i] + image * classes, classes, (size_t)labels[image], r + (size_t)i * classes);
-        for (int i = 0; i < networks; i++)
-            for (int j = 0; j < networks; j++)
-                for (size_t k = 0; k < classes; k++) c[i][j] += r[(size_t)i * classes + k] * r[(size_t)j * classes + k] / (double)n;
-    }
-    dt_free(r);
-    for (int i = 0; i < networks; i++) c[i][i] += ridge;
+    const double units = errors->units ? (double)errors->units : 1; /* nothing to judge by: all weigh the same */
+    double c[DT_MAX_NETWORKS][DT_MAX_NETWORKS], w[DT_MAX_NETWORKS], sum = 0;
+    for (int i = 0; i < networks; i++)
+        for (int k = 0; k < networks; k++) c[i][k] = errors->sum[i][k] / units + (i == k ? ridge : 0);
     solve_for_ones(c, networks, w);
     for (int i = 0; i < networks; i++) sum += w[i] = w[i] < 0 ? 0 : w[i];
     if (!(sum > 0) || !isfinite(sum))
@@ -183,9 +168,6 @@ static duet_status check(const dt_peers *peers, const void *config, size_t valid
         return dt_fail(err, DUET_RECIPE, "method kdcl: target: linear is not there for task %s: add `target: mean`, or naive", task->name);
     const char *why = task && task->no_units && c->target != TARGET_MEAN ? task->no_units(peers->targets.config) : NULL;
     if (why) return dt_fail(err, DUET_RECIPE, "method kdcl: this target %s", why);
-    if (c->target == TARGET_GENERAL && task && !task->class_probabilities)
-        return dt_fail(err, DUET_RECIPE, "method kdcl: target: general weighs class probabilities of whole pictures, and task %s has none: add "
-                       "`target: mean`, or naive", task->name);
     if (c->target == TARGET_GENERAL && validation_images == 0) {
         return dt_fail(err, DUET_RECIPE, "method kdcl: target: general weighs the networks by their errors on held-out training "
                        "images, and there are none: add `validation: 1000` to `data:`, or choose another target");

@@ -58,9 +58,8 @@ typedef struct dt_method {
      * NULL: n_variants is 1. */
     int (*choose)(const float *scalars, const void *config);
     const char *const *variant_names; /* DT_MAX_VARIANTS of them, for the log: "learning", "expert"; NULL where there is no choice */
-    /* Before each epoch, when losses set epoch_input: logits[i] [n, classes] of network i on the held-out images -> values [K]. */
-    duet_status (*refresh)(const float *const *logits, const int32_t *labels, size_t n, size_t classes, int networks,
-                           const void *config, float *values, duet_error *err);
+    /* Before each epoch, when losses set epoch_input: what the networks get wrong on the held-out images -> values [K]. */
+    duet_status (*refresh)(const dt_error_products *errors, int networks, const void *config, float *values, duet_error *err);
 } dt_method;
 
 const dt_method *dt_method_find(const char *name, duet_error *err);

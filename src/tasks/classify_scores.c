@@ -143,3 +143,15 @@ static const dt_metric pair_metrics[] = {
 const dt_scoring dt_scoring_classify_pair = {
     .metrics = pair_metrics, .n_metrics = DT_COUNT(pair_metrics), .bytes = pair_bytes, .add = pair_add, .finish = pair_finish,
 };
+
+/* ---- errors of several ------------------------------------------------------------------------------------------ */
+
+void dt_classify_error_products(const dt_answers *of, int n, dt_error_products *to)
+{
+    const float *z[DT_MAX_NETWORKS];
+    const size_t classes = of->classes;
+    for (size_t image = 0; image < of->shape.n; image++) {
+        for (int i = 0; i < n; i++) z[i] = of[i].output + image * classes;
+        dt_add_class_errors(to, z, n, classes, (size_t)of->labels[image]);
+    }
+}

@@ -136,6 +136,7 @@ const dt_task dt_task_denoise = {
     .distance = distance,
     .unit_loss = unit_loss,
     .best_mixture = best_mixture,
+    .error_products = dt_denoise_error_products,
     .views = "output, channel, attention",
     .evidence = evidence,
     .to_places = to_places,

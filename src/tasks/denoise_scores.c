@@ -104,3 +104,16 @@ static const dt_metric pair_metrics[] = {
 const dt_scoring dt_scoring_denoise_pair = {
     .metrics = pair_metrics, .n_metrics = DT_COUNT(pair_metrics), .bytes = pair_bytes, .add = pair_add, .finish = pair_finish,
 };
+
+/* ---- errors of several ------------------------------------------------------------------------------------------ */
+
+void dt_denoise_error_products(const dt_answers *of, int n, dt_error_products *to)
+{
+    double error[DT_MAX_NETWORKS];
+    const size_t count = 3 * of->height * of->width * of->shape.n;
+    for (size_t k = 0; k < count; k++) {
+        for (int i = 0; i < n; i++) error[i] = (double)of[i].output[k] - (double)of->noise[k];
+        dt_add_error(to, error, n);
+    }
+    to->units += (int64_t)of->shape.n;
+}

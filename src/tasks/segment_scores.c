@@ -222,3 +222,22 @@ static const dt_metric pair_metrics[] = {
 const dt_scoring dt_scoring_segment_pair = {
     .metrics = pair_metrics, .n_metrics = DT_COUNT(pair_metrics), .bytes = pair_bytes, .add = pair_add, .finish = pair_finish,
 };
+
+/* ---- errors of several ------------------------------------------------------------------------------------------ */
+
+void dt_segment_error_products(const dt_answers *of, int n, dt_error_products *to)
+{
+    float memory[DT_MAX_NETWORKS][DT_MAX_SEGMENT_CLASSES];
+    const float *z[DT_MAX_NETWORKS];
+    const int32_t *label = of->labels;
+    for (int i = 0; i < n; i++) z[i] = memory[i];
+    for (size_t image = 0; image < of->shape.n; image++)
+        for (size_t h = 0; h < of->height; h++)
+            for (size_t w = 0; w < of->width; w++, label++) {
+                if (*label < 0 || (size_t)*label >= of->classes) continue;
+                for (int i = 0; i < n; i++)
+                    logits_at(&of[i], image, place_of(h, of[i].shape.h, of->height, of[i].align),
+                              place_of(w, of[i].shape.w, of->width, of[i].align), memory[i]);
+                dt_add_class_errors(to, z, n, of->classes, (size_t)*label);
+            }
+}

@@ -63,6 +63,12 @@ typedef struct dt_scoring {
     void (*per_class)(const void *sums, size_t classes, double *values);    /* metrics[0] of each class, NAN: the class is absent; NULL: no such thing */
 } dt_scoring;
 
+/* What networks get wrong, r_i: p_i - onehot of a picture or of a labelled pixel, e_i - eps of a picture. */
+typedef struct dt_error_products {
+    double sum[DT_MAX_NETWORKS][DT_MAX_NETWORKS]; /* of <r_i, r_j> over the units */
+    int64_t units;
+} dt_error_products;
+
 /* Default of a recipe's key when this is the task: in a section of options ("adm", "method.kd"). */
 typedef struct dt_task_default {
     const char *section, *key, *value;
@@ -103,7 +109,9 @@ typedef struct dt_task {
     dt_node (*best_mixture)(dt_graph *g, const dt_node *answers, size_t n, const dt_targets *t);
     /* Why KDCL cannot choose among units with these options, as a line to add; NULL, or a function that gives NULL: it can. */
     const char *(*no_units)(const dt_task_config *c);
-    bool class_probabilities; /* answers are logits of classes of whole pictures, whose errors on held-out pictures KDCL's `general` weighs */
+    /* `general`: adds what n networks get wrong in one batch, unit by unit. */
+    void (*error_products)(const dt_answers *of, int n, dt_error_products *to);
+    bool logits; /* answers are logits of classes, so that `general` mixes probabilities; else it mixes the answers themselves */
 
     /* ---- ADM ------------------------------------------------------------------------------------------------ */
     const char *views; /* those that it has, for messages: "class, channel, ..."; every name of dt_adm_options not in it is refused */
@@ -208,6 +216,12 @@ typedef struct dt_pair_measures {
 
 enum { DT_MAX_SEGMENT_CLASSES = 255 };
 void dt_segment_classes(const dt_answers *own, uint8_t *classes); /* segment's classes_of_pixels: its scores know how to find them */
+void dt_classify_error_products(const dt_answers *of, int n, dt_error_products *to);
+void dt_segment_error_products(const dt_answers *of, int n, dt_error_products *to);
+void dt_denoise_error_products(const dt_answers *of, int n, dt_error_products *to);
+/* One element of the errors of n networks; one unit of logits (errors.c). */
+void dt_add_error(dt_error_products *to, const double *error, int n);
+void dt_add_class_errors(dt_error_products *to, const float *const *logits, int n, size_t classes, size_t label);
 extern const dt_scoring dt_scoring_classify, dt_scoring_classify_pair, dt_scoring_segment, dt_scoring_segment_pair, dt_scoring_denoise,
     dt_scoring_denoise_pair;
 

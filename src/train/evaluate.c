@@ -138,7 +138,7 @@ static duet_status fit(dt_pass *p, int network, const dt_batch *batch, duet_erro
     return p->output[network] ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the output of a picture of %zux%zu", batch->height, batch->width);
 }
 
-static duet_status add_batch(dt_pass *p, const dt_batch *batch, float *const *keep, int32_t *labels, duet_error *err)
+static duet_status add_batch(dt_pass *p, const dt_batch *batch, float *const *keep, dt_error_products *errors, duet_error *err)
 {
     const dt_subjects *of = p->of;
     dt_answers answers[DT_MAX_NETWORKS];
@@ -153,12 +153,12 @@ static duet_status add_batch(dt_pass *p, const dt_batch *batch, float *const *ke
     }
     for (int a = 0; a < of->n; a++)
         for (int b = a + 1; b < of->n; b++) of->task->pair_scoring->add(p->pair_sums[a][b], &answers[a], &answers[b]);
-    if (labels) memcpy(labels + p->images, batch->labels, batch->n * sizeof *labels);
+    if (errors) of->task->error_products(answers, of->n, errors);
     p->images += batch->n;
     return DUET_OK;
 }
 
-static duet_status run_pass(dt_pass *p, dt_loader *loader, float *const *keep, int32_t *labels,
+static duet_status run_pass(dt_pass *p, dt_loader *loader, float *const *keep, dt_error_products *errors,
                             const volatile int *stop, duet_error *err)
 {
     duet_status st = DUET_OK;
@@ -166,7 +166,7 @@ static duet_status run_pass(dt_pass *p, dt_loader *loader, float *const *keep, i
     for (dt_batch *batch; (batch = dt_loader_next(loader, NULL)) != NULL;) {
         /* After an error the rest of the pass is still taken, so that the loader is ready for its next one. */
         if (!st && stop && *stop) st = dt_fail(err, DUET_STOPPED, "stopped during an evaluation");
-        if (!st) st = add_batch(p, batch, keep, labels, err);
+        if (!st) st = add_batch(p, batch, keep, errors, err);
         dt_loader_give_back(loader, batch);
     }
     return st ? st : dt_loader_status(loader, err);
@@ -200,12 +200,13 @@ static duet_status open_pass(dt_pass *p, duet_error *err)
     return DUET_OK;
 }
 
-duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *keep, int32_t *labels, const volatile int *stop,
+duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *keep, dt_error_products *errors, const volatile int *stop,
                         dt_evaluation *out, duet_error *err)
 {
     dt_pass p = {.of = of};
     duet_status st = open_pass(&p, err);
-    if (!st) st = run_pass(&p, loader, keep, labels, stop, err);
+    if (errors) *errors = (dt_error_products){0};
+    if (!st) st = run_pass(&p, loader, keep, errors, stop, err);
     if (!st) finish_pass(&p, out);
     for (int a = 0; a < of->n; a++) {
         dt_free(p.output[a]);

@@ -35,8 +35,6 @@ typedef struct dt_run {
     int64_t steps_per_epoch;
     double eval_s, last_progress_s;   /* duration of the last evaluation; time of the last progress event */
     dt_evaluation *evaluations;       /* [3]: test, validation, test with raw weights where there are averaged ones */
-    float *held_logits[DT_MAX_NETWORKS]; /* for a method with refresh; else NULL */
-    int32_t *held_labels;
 } dt_run;
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
@@ -162,15 +160,6 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
     return dt_session_prepare_evaluation(run->session, size, err);
 }
 
-static duet_status room_for_refresh(dt_run *run, duet_error *err)
-{
-    if (run->session->losses.epoch_input == DT_NONE) return DUET_OK;
-    bool ok = (run->held_labels = dt_alloc(run->n_held, sizeof *run->held_labels)) != NULL;
-    for (int i = 0; i < run->session->peers.n && ok; i++)
-        ok = (run->held_logits[i] = dt_alloc(run->n_held * run->facts.classes, sizeof(float))) != NULL;
-    return ok ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the outputs of %zu held-out images", run->n_held);
-}
-
 static void say_where(const dt_run *run, const char *device_then)
 {
     char device_now[DT_DEVICE_TEXT];
@@ -233,7 +222,6 @@ static duet_status open_run(dt_run *run, duet_error *err)
     DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
     DT_TRY(make_noise(run, err));
     DT_TRY(open_loaders(run, err));
-    DT_TRY(room_for_refresh(run, err));
     return found == DT_FOLDER_CHECKPOINT ? resume(run, err) : start(run, err);
 }
 
@@ -245,8 +233,6 @@ static void close_run(dt_run *run)
     dt_session_destroy(run->session);
     dt_source_close(run->opened);
     dt_folder_close(&run->folder);
-    for (int i = 0; i < DT_MAX_NETWORKS; i++) dt_free(run->held_logits[i]);
-    dt_free(run->held_labels);
     dt_free(run->evaluations);
     dt_free(run->signal);
     dt_free(run->noise);
@@ -409,14 +395,13 @@ static duet_status refresh_method(dt_run *run, duet_error *err)
 {
     const dt_session *s = run->session;
     const dt_method *m = run->recipe->method;
-    const float *logits[DT_MAX_NETWORKS];
+    dt_error_products errors;
     if (s->losses.epoch_input == DT_NONE) return DUET_OK;
     if (!m->refresh || !run->n_held) DT_BUG("%s has a per-epoch input but no way to fill it", m->name);
-    const dt_subjects of = subjects_of(run);
-    DT_TRY(dt_evaluate(&of, run->validation, run->held_logits, run->held_labels, run->options->stop, &run->evaluations[1], err));
-    for (int i = 0; i < s->peers.n; i++) logits[i] = run->held_logits[i];
-    return m->refresh(logits, run->held_labels, run->n_held, run->facts.classes, s->peers.n, run->recipe->method_config,
-                      run->state.epoch_values, err);
+    dt_subjects of = subjects_of(run);
+    if (has_averages(run)) of.networks = run->session->raw; /* peers learn from weights as they are */
+    DT_TRY(dt_evaluate(&of, run->validation, NULL, &errors, run->options->stop, &run->evaluations[1], err));
+    return m->refresh(&errors, s->peers.n, run->recipe->method_config, run->state.epoch_values, err);
 }
 
 /* The steps of the epoch under way that are still to do. *go says why it ended. */

@@ -169,9 +169,9 @@ typedef struct dt_subjects {
 } dt_subjects;
 
 /* Measures networks over one pass of the loader (view 0; its batch no larger than theirs).
- * keep[i]: NULL, or room for network i's outputs of the whole pass, in its order. keep and labels [images] (classify) may be NULL.
+ * keep[i]: NULL, or room for network i's outputs of the whole pass, in its order. errors: gets what they get wrong. Both may be NULL.
  * stop: as in dt_run_options; when it is set DUET_STOPPED comes back and *out is untouched. */
-duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *keep, int32_t *labels, const volatile int *stop,
+duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *keep, dt_error_products *errors, const volatile int *stop,
                         dt_evaluation *out, duet_error *err);
 
 /* The batch for evaluating `images` pictures: 250, or a nearby divisor that leaves no incomplete last batch. */

@@ -55,6 +55,10 @@ class Kdcl(DenoiseCase):
             with self.subTest(target=target):
                 self.agree(PAIR, {"name": "kdcl", "target": target})
 
+    def test_general_is_recomputed_each_epoch(self):
+        self.agree(peers("peer1=unet_c8", "peer2=unet_c16", "peer3=unet_c8"), {"name": "kdcl", "target": "general"},
+                   data={"validation": 8}, steps=5)  # four an epoch
+
 
 class Switokd(DenoiseCase):
     """A teacher that starts behind its student and learns quickly: first it learns, then it waits."""

@@ -84,6 +84,10 @@ class Kdcl(SegmentCase):
             with self.subTest(target=target):
                 self.agree(PAIR, {"name": "kdcl", "target": target, "temperature": 2}, task={"kd_at": "pixels"})
 
+    def test_general_is_recomputed_each_epoch(self):
+        self.agree(PAIR, {"name": "kdcl", "target": "general", "temperature": 2}, task={"kd_at": "pixels"},
+                   data={"validation": 8}, steps=5)  # four an epoch
+
     def test_mean(self):
         for where in ("grid", "pixels"):
             with self.subTest(kd_at=where):

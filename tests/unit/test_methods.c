@@ -209,6 +209,21 @@ static void kdcl_general_mixes_probabilities(void **state)
     end(&r);
 }
 
+/* Errors of networks on images, handed over in two batches. */
+static void weigh(const float *const *logits, const int32_t *labels, size_t images, size_t classes, int n, dt_error_products *out)
+{
+    *out = (dt_error_products){0};
+    for (size_t begin = 0, end; begin < images; begin = end) {
+        dt_answers answers[3];
+        end = begin ? images : images / 2;
+        for (int i = 0; i < n; i++)
+            answers[i] = (dt_answers){.output = logits[i] + begin * classes, .shape = {end - begin, classes, 1, 1}, .labels = labels + begin,
+                                      .classes = classes};
+        dt_task_classify.error_products(answers, n, out);
+    }
+    assert_int_equal(out->units, images);
+}
+
 static void kdcl_weighs_networks_by_their_errors_on_held_out_images(void **state)
 {
     (void)state;
@@ -217,11 +232,13 @@ static void kdcl_weighs_networks_by_their_errors_on_held_out_images(void **state
     float a[IMAGES * CLASSES], b[IMAGES * CLASSES], w[3];
     int32_t labels[IMAGES];
     duet_error err = {0};
+    dt_error_products e;
     for (int i = 0; i < IMAGES; i++) labels[i] = i % CLASSES;
     fill_normal(a, DT_COUNT(a), 1, 31);
     fill_normal(b, DT_COUNT(b), 1.5f, 32);
     const float *const both[2] = {a, b};
-    assert_int_equal(m->refresh(both, labels, IMAGES, CLASSES, 2, NULL, w, &err), DUET_OK);
+    weigh(both, labels, IMAGES, CLASSES, 2, &e);
+    assert_int_equal(m->refresh(&e, 2, NULL, w, &err), DUET_OK);
     double c[2][2] = {{1e-6, 0}, {0, 1e-6}};
     for (int i = 0; i < IMAGES; i++) {
         double r[2][CLASSES];
@@ -242,7 +259,8 @@ static void kdcl_weighs_networks_by_their_errors_on_held_out_images(void **state
 
     /* the same predictions three times: only the ridge keeps the matrix from being singular */
     const float *const same[3] = {a, a, a};
-    assert_int_equal(m->refresh(same, labels, IMAGES, CLASSES, 3, NULL, w, &err), DUET_OK);
+    weigh(same, labels, IMAGES, CLASSES, 3, &e);
+    assert_int_equal(m->refresh(&e, 3, NULL, w, &err), DUET_OK);
     for (int i = 0; i < 3; i++) assert_close((double)w[i], 1. / 3, 1e-6, "weight of equals");
 
     /* b errs as a does and then some: its weight would be negative */
@@ -250,12 +268,18 @@ static void kdcl_weighs_networks_by_their_errors_on_held_out_images(void **state
         a[i] = (i % CLASSES == labels[i / CLASSES]) ? 0.5f : 0;
         b[i] = (i % CLASSES == labels[i / CLASSES]) ? -2 : 0;
     }
-    assert_int_equal(m->refresh(both, labels, IMAGES, CLASSES, 2, NULL, w, &err), DUET_OK);
+    weigh(both, labels, IMAGES, CLASSES, 2, &e);
+    assert_int_equal(m->refresh(&e, 2, NULL, w, &err), DUET_OK);
     assert_true(w[0] == 1 && w[1] == 0);
 
     b[4] = NAN;
-    assert_int_equal(m->refresh(both, labels, IMAGES, CLASSES, 2, NULL, w, &err), DUET_NUMERIC);
+    weigh(both, labels, IMAGES, CLASSES, 2, &e);
+    assert_int_equal(m->refresh(&e, 2, NULL, w, &err), DUET_NUMERIC);
     assert_true(w[0] == 1 && w[1] == 0); /* untouched */
+
+    const dt_error_products nothing = {0}; /* no pixel of the held-out pictures has a label */
+    assert_int_equal(m->refresh(&nothing, 2, NULL, w, &err), DUET_OK);
+    assert_true(w[0] == 0.5f && w[1] == 0.5f);
 }
 
 /* ---- SwitOKD ------------------------------------------------------------------------------------------------------- */

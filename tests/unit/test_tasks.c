@@ -328,6 +328,42 @@ static void pairs_count_equal_answers_and_average_kl(void **state)
     assert_true(m[0] == 100 && m[1] == 0);
 }
 
+/* Two classes, p of class 0 in every pixel: (0.8, 0.2) of the first network, (0.4, 0.6) of the second. */
+static void errors_of_pixels_are_counted_where_there_is_a_label(void **state)
+{
+    (void)state;
+    const float a[2] = {(float)log(4), 0}, b[8] = {(float)log(2), (float)log(3), (float)log(2), (float)log(3), (float)log(2), (float)log(3), (float)log(2), (float)log(3)};
+    const int32_t labels[6] = {0, 255, 1, 255, 255, 0};
+    const dt_answers both[2] = {{.output = a, .shape = {1, 2, 1, 1}, .labels = labels, .height = 2, .width = 3, .classes = 2},
+                                {.output = b, .shape = {1, 2, 2, 2}, .labels = labels, .height = 2, .width = 3, .classes = 2}};
+    dt_error_products e = {{{0}}, 0};
+    dt_task_segment.error_products(both, 2, &e);
+    assert_int_equal(e.units, 3);
+    /* class 0: p - onehot is (-.2, .2) and (-.6, .6); class 1: (.8, -.8) and (.4, -.4) */
+    assert_close(e.sum[0][0], 2 * 0.08 + 1.28, 1e-6, "first with itself");
+    assert_close(e.sum[0][1], 2 * 0.24 + 0.64, 1e-6, "both");
+    assert_close(e.sum[1][0], e.sum[0][1], 0, "the other way round");
+    assert_close(e.sum[1][1], 2 * 0.72 + 0.32, 1e-6, "second with itself");
+}
+
+static void errors_of_noise_are_counted_picture_by_picture(void **state)
+{
+    (void)state;
+    enum { COUNT = 2 * 3 * 2 };
+    float eps[COUNT], x[2][COUNT];
+    double wanted = 0;
+    fill_normal(eps, COUNT, 1, 11);
+    fill_normal(x[0], COUNT, 1, 12);
+    fill_normal(x[1], COUNT, 1, 13);
+    for (int i = 0; i < COUNT; i++) wanted += ((double)x[0][i] - (double)eps[i]) * ((double)x[1][i] - (double)eps[i]);
+    dt_answers both[2];
+    for (int i = 0; i < 2; i++) both[i] = (dt_answers){.output = x[i], .shape = {2, 3, 1, 2}, .noise = eps, .height = 1, .width = 2};
+    dt_error_products e = {{{0}}, 0};
+    dt_task_denoise.error_products(both, 2, &e);
+    assert_int_equal(e.units, 2);
+    assert_close(e.sum[0][1], wanted, 1e-6, "both");
+}
+
 static void an_unknown_task_is_refused_with_the_known_ones(void **state)
 {
     (void)state;
@@ -355,6 +391,8 @@ int main(void)
         cmocka_unit_test(calibration_error_is_the_gap_between_confidence_and_accuracy),
         cmocka_unit_test(nothing_measured_is_not_a_number),
         cmocka_unit_test(pairs_count_equal_answers_and_average_kl),
+        cmocka_unit_test(errors_of_pixels_are_counted_where_there_is_a_label),
+        cmocka_unit_test(errors_of_noise_are_counted_picture_by_picture),
         cmocka_unit_test(an_unknown_task_is_refused_with_the_known_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
