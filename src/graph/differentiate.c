@@ -191,7 +191,7 @@ static void of_select(tape *t, const dt_graph_node *y, dt_node dy)
 
 static dt_node of_shuffle(dt_graph *g, const dt_graph_node *y, dt_node dy)
 {
-    return dt_shuffle(g, dy, y->shape.c / (size_t)y->a.integer);
+    return dt_shuffle_channels(g, dy, y->shape.c / (size_t)y->a.integer);
 }
 
 /* Operations of one real input; `self` is the output. */

@@ -275,7 +275,7 @@ dt_node dt_dropout(dt_graph *g, dt_node x, dt_node key, double p, uint32_t salt)
 dt_node dt_time_embedding(dt_graph *g, dt_node t, size_t channels); /* an even number, at least 4 */
 dt_node dt_concat(dt_graph *g, const dt_node *x, size_t n);         /* channels; at most DT_MAX_INPUTS tensors */
 dt_node dt_slice(dt_graph *g, dt_node x, size_t first, size_t channels);
-dt_node dt_shuffle(dt_graph *g, dt_node x, size_t groups);          /* groups divide the channels; see SHUFFLE */
+dt_node dt_shuffle_channels(dt_graph *g, dt_node x, size_t groups);          /* groups divide the channels; see SHUFFLE */
 dt_node dt_find_parameter(const dt_graph *g, int network, const char *name); /* DT_NONE: there is none */
 
 /* ---- formulas: what tasks and methods are built from ------------------------------------------------------- */

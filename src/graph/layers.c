@@ -120,7 +120,7 @@ dt_node dt_relu6(dt_graph *g, dt_node x)
     return dt_unary(g, DT_OP_RELU6, x, no_attributes());
 }
 
-dt_node dt_shuffle(dt_graph *g, dt_node x, size_t groups)
+dt_node dt_shuffle_channels(dt_graph *g, dt_node x, size_t groups)
 {
     if (x == DT_NONE) return DT_NONE;
     const size_t channels = g->nodes[x].shape.c;
