@@ -75,10 +75,11 @@ def segment(nets, batch, adm):
     share_known = F.adaptive_avg_pool2d(known[:, None], maps[0].output.shape[2:])[:, 0]
     log_p = [F.log_softmax(m.output, dim=1) for m in maps]
 
+    def to_pixels(x, net):
+        return F.interpolate(x, size=tuple(y.shape[1:]), mode="bilinear", align_corners=net.align)
+
     def of_pixels(net, z):
-        """Softmax over classes wants every class's pixels together, and resizing does not mind."""
-        full = F.interpolate(z.contiguous(), size=tuple(y.shape[1:]), mode="bilinear", align_corners=net.align)
-        return F.cross_entropy(full, y, ignore_index=IGNORE, reduction="none")
+        return F.cross_entropy(to_pixels(z, net), y, ignore_index=IGNORE, reduction="none")
 
     pixels = [of_pixels(net, m.output) for net, m in zip(nets, maps)]
     weights = [None] * len(nets)  # None: every pixel counts once
@@ -88,8 +89,8 @@ def segment(nets, batch, adm):
         for s, cosine in enumerate(agreement([net.last() for net in nets], [m.features for m in maps]), 1):
             alike = cosine.detach().clamp(0, 1)
             extra[s] = (share_known * shares(alike, share_known)[0] * (1 - cosine)).sum() / share_known.sum()
-            full = F.interpolate(alike[:, None], size=tuple(y.shape[1:]), mode="bilinear", align_corners=nets[0].align)[:, 0]
-            weights[0] = weights[0] + shares(full, known)[1] / (len(nets) - 1)
+            other = shares(to_pixels(alike[:, None], nets[0])[:, 0], known)[1]
+            weights[0] = weights[0] + other / (len(nets) - 1)
     count = known.sum()
     losses = [(p if w is None else p * w).sum() / count + e for p, w, e in zip(pixels, weights, extra)]
     losses = [loss if m.aux is None else loss + AUX_WEIGHT * of_pixels(net, m.aux).sum() / count

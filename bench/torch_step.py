@@ -90,6 +90,15 @@ def batch_of(a):
     return noise(a), torch.randint(0, 1000, (a.batch,)), noise(a)
 
 
+def version():
+    """Of PyTorch, and of what multiplies matrices for it."""
+    torch.ones(2, 2) @ torch.ones(2, 2)
+    with open("/proc/self/maps") as f:
+        mapped = f.read()
+    found = [name for name in ("openblas", "blis", "libblas") if name in mapped]
+    return f"{torch.__version__} {'mkl' if torch.backends.mkl.is_available() else found[0] if found else 'own blas'}"
+
+
 def measure(a):
     torch.manual_seed(1)
     torch.set_num_threads(a.threads)
@@ -114,7 +123,7 @@ def measure(a):
     median = statistics.median(times)
     return {"ms_per_step": median, "ms_min": min(times), "images_per_s": 1e3 * a.batch / median,
             "first_loss": float(first[0]), "peak_rss_mib": peak_rss_mib(), "bare_rss_mib": bare, "steps": len(times),
-            "threads": a.threads, "batch": a.batch, "layout": a.layout, "torch": torch.__version__}
+            "threads": a.threads, "batch": a.batch, "layout": a.layout, "torch": version()}
 
 
 def peak_rss_mib():
@@ -124,6 +133,7 @@ def peak_rss_mib():
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--version", action="version", version=version())
     p.add_argument("--task", choices=("classify", "segment", "denoise"), default="classify")
     p.add_argument("--networks", default="resnet56,resnet20", help="the first is ADM's teacher")
     p.add_argument("--adm", action="store_true")

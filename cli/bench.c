@@ -11,6 +11,7 @@ static const cli_option options[] = {
     {"--method", "NAME", "the method (dml)"},
     {"--adm", "[=FORM]", "add adm; FORM is CONSENSUS-DIVERGENCE (align-modulate)"},
     {"--batch", "N", "pictures in a step (64)"},
+    {"--classes", "N", "of pictures, or of pixels (100)"},
     {"--precision", "NAME", "f32 (the default) or bf16"},
     {"--threads", "N", "cores to use (all)"},
     {"--device", "NAME", "cpu (the default) or reference"},
@@ -207,15 +208,17 @@ static int measure(const subject *s, const cli_arguments *a, const duet_bench_op
 static int run(const cli_arguments *a)
 {
     subject s = {0};
-    int64_t steps, warmup, seconds, profile;
+    int64_t steps, warmup, seconds, profile, classes;
     if (strcmp(a->positional[0], "step") != 0) {
         cli_complain("bench: found '%s'; allowed: step", a->positional[0]);
         return CLI_WRONG;
     }
     if (!read_subject(&s, a) || !cli_whole(a, "--steps", 1, 1000000, 50, &steps) || !cli_whole(a, "--warmup", 1, 1000000, 3, &warmup) ||
-        !cli_whole(a, "--max-seconds", 1, 1000000, 30, &seconds) || !cli_whole(a, "--profile", 1, 100000, 0, &profile))
+        !cli_whole(a, "--max-seconds", 1, 1000000, 30, &seconds) || !cli_whole(a, "--profile", 1, 100000, 0, &profile) ||
+        !cli_whole(a, "--classes", 2, 100000, 100, &classes))
         return CLI_WRONG;
-    const duet_bench_options o = {.warmup = warmup, .steps = steps, .max_seconds = (double)seconds, .profile_runs = (int)profile};
+    const duet_bench_options o = {.classes = (size_t)classes, .warmup = warmup, .steps = steps, .max_seconds = (double)seconds,
+                                  .profile_runs = (int)profile};
     return measure(&s, a, &o);
 }
 
@@ -223,8 +226,9 @@ const cli_command cli_bench = {
     .name = "bench",
     .summary = "time a training step",
     .usage = "bench step [--networks A,B] [--method NAME] [--adm] [--batch N] [--json]",
-    .text = "Times one joint training step (forward and backward of every network, the method's losses, the updates) on a batch of random 32x32 "
-            "pictures that stays in memory: no loader, no evaluation. images/s counts a picture once, although every network sees it.",
+    .text = "Times one joint training step (forward and backward of every network, the method's losses, the updates) on a batch of random "
+            "pictures, as large as the first network is made for, that stays in memory: no loader, no evaluation. images/s counts a picture once, "
+            "although every network sees it.",
     .example = "duet bench step --networks resnet32x4,resnet8x4 --method dml --adm --batch 64 --threads 2 --json",
     .options = options,
     .least = 1,

@@ -409,7 +409,7 @@ class UNet(nn.Module):
             for i in range(len(level.resnets)):
                 x = level.block(i, torch.cat([x, skips.pop()], dim=1), emb)
             if hasattr(level, "upsamplers"):
-                x = level.upsamplers[0].conv(x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3))
+                x = level.upsamplers[0].conv(F.interpolate(x, scale_factor=2, mode="nearest"))
         features = F.silu(self.conv_norm_out(x))
         return Maps(self.conv_out(features), features, None)
 

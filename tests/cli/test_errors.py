@@ -33,6 +33,7 @@ class CommandLine(Case):
         self.run_bad(2, "bench", "step", "--method", "dlm", says="dml")
         self.run_bad(2, "bench", "step", "--adm=align", says="CONSENSUS-DIVERGENCE")
         self.run_bad(2, "bench", "step", "--batch", "0", says="--batch")
+        self.run_bad(2, "bench", "step", "--classes", "1", says="--classes")
 
 
 class Recipes(Case):

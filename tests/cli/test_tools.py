@@ -1,5 +1,6 @@
 """models, methods, data, plan, eval and bench: what they print, for people and as JSON."""
 import json
+import math
 import struct
 import unittest
 
@@ -118,6 +119,13 @@ class Bench(Case):
         adm = json.loads(self.run_ok("bench", "step", *self.QUICK, "--adm=modulate-modulate", "--json"))
         self.assertIsNone(plain["adm"])
         self.assertGreater(adm["first_loss"], plain["first_loss"] + 1)  # two more cross-entropies of about log 100
+
+    def test_classes_of_pixels(self):
+        """A network of places knows nothing at first: its loss is the logarithm of their number."""
+        for classes in (5, 11):
+            said = json.loads(self.run_ok("bench", "step", "--networks", "seg8", "--method", "vanilla", "--set", "task.name=segment", "--batch", 2,
+                                          "--steps", 1, "--warmup", 1, "--classes", classes, "--json"))
+            self.assertAlmostEqual(said["first_loss"], math.log(classes), delta=0.05)
 
     def test_one_network_and_a_profile(self):
         out = self.run_ok("bench", "step", "--networks", "resnet8", "--method", "vanilla", "--batch", 4, "--steps", 1, "--warmup", 1, "--profile", 1)
