@@ -12,6 +12,7 @@ static const char *allowed(const duet_option *o, char *text, size_t bytes)
     case DUET_OPTION_CHOICE: return o->choices;
     case DUET_OPTION_TEXT: return "text";
     case DUET_OPTION_INTEGERS: return "a list of whole numbers";
+    case DUET_OPTION_NUMBERS: return "a list of numbers";
     case DUET_OPTION_INTEGER:
     case DUET_OPTION_NUMBER: break;
     }

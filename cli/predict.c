@@ -56,8 +56,7 @@ typedef struct subject {
 
 static void release(subject *s)
 {
-    if (s->path) duet_picture_free(s->pixels);
-    else free(s->pixels);
+    duet_picture_free(s->pixels);
     free(s->truth);
     *s = (subject){0};
 }
@@ -74,16 +73,14 @@ static duet_status read_record(const job *j, size_t index, subject *s, duet_erro
     duet_data_info data;
     duet_data_describe(j->data, &data);
     snprintf(s->name, sizeof s->name, "%s-test-%05zu", data.name, index);
-    duet_status st = duet_data_size(j->data, DUET_SPLIT_TEST, index, &s->height, &s->width, err);
-    if (st) return st;
-    s->pixels = calloc(s->height * s->width, 3);
-    if (data.pixel_labels) s->truth = calloc(s->height, s->width);
-    if (!s->pixels || (data.pixel_labels && !s->truth)) {
+    duet_status st = duet_network_read_record(j->network, j->data, DUET_SPLIT_TEST, index, &s->pixels, &s->height, &s->width, &s->label, err);
+    if (st || !data.pixel_labels) return st;
+    s->truth = calloc(s->height, s->width);
+    if (!s->truth) {
         *err = (duet_error){.status = DUET_MEMORY, .message = "not enough memory for a picture"};
         return DUET_MEMORY;
     }
-    st = duet_data_read(j->data, DUET_SPLIT_TEST, index, s->pixels, &s->label, NULL, err);
-    if (!st && s->truth) st = duet_data_read_pixel_labels(j->data, DUET_SPLIT_TEST, index, s->truth, err);
+    st = duet_data_read_pixel_labels(j->data, DUET_SPLIT_TEST, index, s->truth, err);
     return st;
 }
 
@@ -97,7 +94,7 @@ static int take(const job *j, size_t i, subject *s)
     else {
         s->path = j->arguments->positional[1 + i];
         name_of(s->path, s->name);
-        st = duet_picture_read(s->path, &s->pixels, &s->height, &s->width, &err);
+        st = duet_network_read_picture(j->network, s->path, &s->pixels, &s->height, &s->width, &err);
     }
     if (!st && duet_network_check_size(j->network, s->height, s->width, &err)) {
         cli_complain("%s: %s", s->path ? s->path : s->name, err.message);
@@ -363,11 +360,12 @@ static int open_data(job *j, const cli_arguments *a)
         return CLI_WRONG;
     }
     const bool known = *name && duet_data_classes(name, &j->classes);
+    if (!known && j->info.class_names) j->classes = (duet_classes){.n = j->info.classes, .names = j->info.class_names};
     if (*name && (pictures || (!known && cli_given(a, "--data")))) {
         duet_data_info data;
         if (duet_data_open(name, cli_data_path(name, path), NULL, &j->data, &err)) return cli_fail(&err);
         duet_data_describe(j->data, &data);
-        if (!known) j->classes = (duet_classes){.n = data.classes, .names = data.class_names, .colours = data.colours};
+        if (!known && (data.colours || !j->info.class_names)) j->classes = (duet_classes){.n = data.classes, .names = data.class_names, .colours = data.colours};
         if (pictures && j->from + j->n > data.test_images) {
             cli_complain("predict: %s has %zu test pictures; --from %zu --n %zu asks for more", name, data.test_images, j->from, j->n);
             return CLI_WRONG;

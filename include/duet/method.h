@@ -29,7 +29,8 @@ typedef enum duet_option_type {
     DUET_OPTION_BOOLEAN,
     DUET_OPTION_CHOICE,
     DUET_OPTION_TEXT,
-    DUET_OPTION_INTEGERS
+    DUET_OPTION_INTEGERS,
+    DUET_OPTION_NUMBERS
 } duet_option_type;
 
 typedef struct duet_option {

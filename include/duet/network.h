@@ -66,6 +66,8 @@ typedef struct duet_network_info {
     int64_t epoch;            /* finished epochs when it was saved, -1 when the file does not say */
     int normalised;           /* 1: the file says how pictures were normalised in training */
     float mean[3], std[3];    /* [0, 0, 0] and [1, 1, 1] when it does not */
+    const char *const *class_names; /* [classes], as in training; NULL when the file does not say; valid as long as the network */
+    size_t short_side;        /* above 0: pictures of any size were scaled to this shorter side, and the middle, image x image, was cut out */
 } duet_network_info;
 
 DUET_API void duet_network_describe(const duet_network *network, duet_network_info *out);
@@ -76,6 +78,17 @@ DUET_API void duet_network_describe(const duet_network *network, duet_network_in
  * Errors:  DUET_DEVICE; DUET_ARG for a network that does not classify. On error probabilities are unspecified.
  * Threads: one call at a time for one network. */
 DUET_API duet_status duet_network_classify(duet_network *network, const uint8_t *pixels, size_t n, float *probabilities, duet_error *err);
+
+/* A picture as the network is to see it: where it was trained on squares made of pictures of any size (duet_network_info.short_side), such
+ * a square, turned upright as an EXIF record says; else the picture as duet_picture_read and duet_data_read give it. label: of a record;
+ * it and err may be NULL.
+ *
+ * Owns:    *pixels [height, width, 3] is the caller's, until duet_picture_free. On error nothing is handed out.
+ * Errors:  those of duet_picture_read and duet_data_read. */
+DUET_API duet_status duet_network_read_picture(const duet_network *network, const char *path, uint8_t **pixels, size_t *height, size_t *width,
+                                               duet_error *err);
+DUET_API duet_status duet_network_read_record(const duet_network *network, const duet_data *data, duet_split split, size_t index,
+                                              uint8_t **pixels, size_t *height, size_t *width, int32_t *label, duet_error *err);
 
 /* Can pictures of this size be given to it? DUET_SHAPE, with what it takes, when not. */
 DUET_API duet_status duet_network_check_size(const duet_network *network, size_t height, size_t width, duet_error *err);

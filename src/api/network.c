@@ -1,6 +1,8 @@
 /* <duet/network.h>: models listed, and weights files put to use through the inference of src/train. */
 #include "api/api_impl.h"
 
+#include <duet/picture.h>
+
 #include <math.h>
 #include <string.h>
 
@@ -89,8 +91,9 @@ dt_trained *dt_api_trained(duet_network *network)
 void duet_network_describe(const duet_network *network, duet_network_info *out)
 {
     const dt_trained *c = network->inner;
-    *out = (duet_network_info){.model = c->model->name, .data = c->data, .classes = c->classes, .image = c->model->image,
-                               .epoch = c->epoch, .task = c->task->name, .pixel_classes = c->task->classes_of_pixels != NULL, .normalised = c->normalised, .std = {1, 1, 1}};
+    *out = (duet_network_info){.model = c->model->name, .data = c->data, .classes = c->classes, .image = c->network.height,
+                               .epoch = c->epoch, .task = c->task->name, .pixel_classes = c->task->classes_of_pixels != NULL, .normalised = c->normalised, .std = {1, 1, 1},
+                               .class_names = c->class_names, .short_side = c->squares.short_side};
     if (!c->normalised) return;
     memcpy(out->mean, c->mean, sizeof out->mean);
     memcpy(out->std, c->std, sizeof out->std);
@@ -147,6 +150,61 @@ duet_status duet_network_classify(duet_network *network, const uint8_t *pixels, 
     return DUET_OK;
 }
 
+/* ---- pictures as it is to see them --------------------------------------------------------------------------- */
+
+static uint8_t *new_square(const dt_squares *to, duet_error *err)
+{
+    uint8_t *square = dt_alloc(to->size * to->size, 3);
+    if (!square) dt_fail(err, DUET_MEMORY, "not enough memory for a picture of %zux%zu pixels", to->size, to->size);
+    return square;
+}
+
+static duet_status give(uint8_t *square, const dt_squares *to, duet_status st, uint8_t **pixels, size_t *height, size_t *width)
+{
+    if (st) {
+        dt_free(square);
+        return st;
+    }
+    *pixels = square;
+    *height = *width = to->size;
+    return DUET_OK;
+}
+
+duet_status duet_network_read_picture(const duet_network *network, const char *path, uint8_t **pixels, size_t *height, size_t *width,
+                                      duet_error *err)
+{
+    const dt_squares *to = &network->inner->squares;
+    if (!to->size) return duet_picture_read(path, pixels, height, width, err);
+    uint8_t *square = new_square(to, err);
+    if (!square) return DUET_MEMORY;
+    return give(square, to, dt_square_of_file(to, path, square, err), pixels, height, width);
+}
+
+duet_status duet_network_read_record(const duet_network *network, const duet_data *data, duet_split split, size_t index, uint8_t **pixels,
+                                     size_t *height, size_t *width, int32_t *label, duet_error *err)
+{
+    const dt_squares *to = &network->inner->squares;
+    size_t h, w, places;
+    DT_TRY(duet_data_size(data, split, index, &h, &w, err));
+    if (to->size) {
+        uint8_t *square = new_square(to, err);
+        if (!square) return DUET_MEMORY;
+        const dt_split inner = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST;
+        return give(square, to, dt_square_of_record(to, data->source, inner, index, square, label, err), pixels, height, width);
+    }
+    uint8_t *bytes = dt_size_mul(h, w, &places) ? dt_alloc(places, 3) : NULL;
+    if (!bytes) return dt_fail(err, DUET_MEMORY, "not enough memory for a picture of %zux%zu pixels", h, w);
+    const duet_status st = duet_data_read(data, split, index, bytes, label, NULL, err);
+    if (st) {
+        dt_free(bytes);
+        return st;
+    }
+    *pixels = bytes;
+    *height = h;
+    *width = w;
+    return DUET_OK;
+}
+
 /* ---- one picture of any size --------------------------------------------------------------------------------- */
 
 duet_status duet_network_check_size(const duet_network *network, size_t height, size_t width, duet_error *err)
@@ -200,7 +258,11 @@ static duet_status check_fit(const duet_network *network, const dt_data_facts *f
     if ((pixels || whole) && f->classes != c->classes)
         return dt_fail(err, DUET_SHAPE, "%s knows %zu classes%s%s, %s has %zu; measure it on the data it was trained on", c->model->name,
                        c->classes, *c->data ? " of " : "", c->data, f->name, f->classes);
-    if (!f->mixed_sizes) DT_TRY(dt_model_check_size(c->model, f->height, f->width, err));
+    for (size_t i = 0; whole && c->class_names && f->class_names && i < c->classes; i++)
+        if (strcmp(c->class_names[i], f->class_names[i]))
+            return dt_fail(err, DUET_DATA, "class %zu is %s in the weights and %s in %s; measure it on data with the classes that it was trained on", i,
+                           c->class_names[i], f->class_names[i], f->name);
+    if (!f->mixed_sizes && !c->squares.size) DT_TRY(dt_model_check_size(c->model, f->height, f->width, err));
     if (images == 0) return dt_fail(err, DUET_DATA, "%s has no pictures to measure on", f->name);
     return DUET_OK;
 }
@@ -212,14 +274,15 @@ static duet_status evaluate(duet_network *network, const duet_data *data, duet_s
     const dt_data_facts *f = &data->source->facts;
     const size_t images = split == DUET_SPLIT_TRAIN ? f->train_images : f->test_images;
     DT_TRY(check_fit(network, f, images, err));
-    if (f->mixed_sizes) DT_TRY(fit_single(network, c->network.height, c->network.width, err)); /* and from there to each picture's own */
+    const bool mixed = f->mixed_sizes && !c->squares.size;
+    if (mixed) DT_TRY(fit_single(network, c->network.height, c->network.width, err)); /* and from there to each picture's own */
 
-    dt_inference *judged = f->mixed_sizes ? &network->single : &c->network;
+    dt_inference *judged = mixed ? &network->single : &c->network;
     const dt_normalisation seen = dt_trained_normalisation(c, f);
     const dt_noising noise = dt_trained_noising(c);
     const dt_loader_spec spec = {.source = data->source, .normalise = &seen, .noising = c->task->needs & DT_NEEDS_NOISE ? &noise : NULL,
                                  .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, .n_indices = images,
-                                 .batch = judged->batch, .augment = DT_AUGMENT_NONE, .views = 1, .workers = 1};
+                                 .batch = judged->batch, .augment = DT_AUGMENT_NONE, .squares = c->squares, .views = 1, .workers = 1};
     dt_loader *loader;
     dt_evaluation evaluation = {.per_class = {per_class}};
     const dt_subjects of = {.networks = judged, .n = 1, .task = c->task, .config = &c->config};

@@ -147,13 +147,19 @@ typedef enum dt_option_type {
     DT_OPTION_BOOL,   /* bool */
     DT_OPTION_CHOICE, /* int: position in `choices` */
     DT_OPTION_TEXT,   /* const char *, NULL when empty */
-    DT_OPTION_INTS    /* dt_ints */
+    DT_OPTION_INTS,   /* dt_ints */
+    DT_OPTION_REALS   /* dt_reals */
 } dt_option_type;
 
 typedef struct dt_ints {
     int64_t at[16];
     size_t n;
 } dt_ints;
+
+typedef struct dt_reals {
+    double at[8];
+    size_t n;
+} dt_reals;
 
 /* One option of a recipe section, of a method, of a task. What is true of it is said here once: the parser, the checks,
  * `duet help`, the documentation page and the JSON Schema read it from here. A table ends with a zero row. */
@@ -162,7 +168,7 @@ typedef struct dt_option {
     dt_option_type type;
     size_t offset;       /* of the field in the section's struct */
     const char *initial; /* the default, as a recipe would write it; NULL: must be given */
-    double min, max;     /* inclusive; INT, REAL and each of INTS */
+    double min, max;     /* inclusive; INT, REAL and each of INTS and REALS */
     const char *choices; /* "code|paper"; CHOICE only */
     const char *help;    /* one line */
 } dt_option;

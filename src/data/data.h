@@ -132,6 +132,12 @@ typedef struct dt_squares {
     double brightness, contrast, saturation; /* 0: left alone */
 } dt_squares;
 
+/* One picture as it is judged: a file, or a record. out [size, size, 3]; label may be NULL. The same bytes as the loader's.
+ * Errors: those of reading, with the file's name. */
+duet_status dt_square_of_file(const dt_squares *to, const char *path, uint8_t *out, duet_error *err);
+duet_status dt_square_of_record(const dt_squares *to, const dt_source *s, dt_split split, size_t index, uint8_t *out, int32_t *label,
+                                duet_error *err);
+
 /* ---- what networks see ----------------------------------------------------------------------------------------- */
 
 typedef enum dt_normalise { DT_NORMALISE_DATA, DT_NORMALISE_IMAGENET, DT_NORMALISE_CIRKD, DT_NORMALISE_SYMMETRIC } dt_normalise;

@@ -54,8 +54,31 @@ static duet_status apply_task_defaults(dt_recipe *r, const dt_yaml *root, duet_e
     return DUET_OK;
 }
 
+/* The side of the pictures that all networks take; 0 where they take any. */
+static int64_t side_of_networks(const dt_recipe *r)
+{
+    for (int i = 0; i < r->n_networks; i++) {
+        const dt_model *m = dt_model_find(r->networks[i].model, NULL);
+        if (m && m->image) return (int64_t)m->image;
+    }
+    return 0;
+}
+
+/* Pictures from folders have any size: they are resized, unless the recipe says otherwise. */
+static void complete_squares(dt_recipe *r, const dt_yaml *data)
+{
+    static const char *const resized[] = {"folder"};
+    dt_recipe_squares *s = &r->data.squares;
+    for (size_t i = 0; i < DT_COUNT(resized); i++)
+        if (!strcmp(r->data.name, resized[i]) && !dt_yaml_find(data, "augment") && !r->data.crop.n) r->data.augment = DT_AUGMENT_RESIZE;
+    if (r->data.augment != DT_AUGMENT_RESIZE) return;
+    if (!s->size) s->size = side_of_networks(r);
+    if (!s->short_side) s->short_side = (s->size * 256 + 112) / 224;
+}
+
 duet_status dt_recipe_complete(dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
+    complete_squares(r, dt_yaml_find(root, "data"));
     const dt_yaml *schedule = dt_yaml_find(dt_yaml_find(root, "train"), "schedule");
     if (!dt_yaml_find(schedule, "milestones")) {
         int64_t n = r->train.epochs;
@@ -167,8 +190,36 @@ static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_er
 
 /* ---- data ----------------------------------------------------------------------------------------------------- */
 
+static duet_status check_range(const dt_yaml *root, const char *key, const dt_reals *range, const char *example, duet_error *err)
+{
+    if (range->n == 2 && range->at[0] <= range->at[1]) return DUET_OK;
+    return dt_recipe_fail(err, dt_yaml_place(root, key), key, "found %s; allowed: the least and the most, %s",
+                          range->n != 2 ? "not two numbers" : "the higher number first", example);
+}
+
+static duet_status check_squares(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    const dt_recipe_squares *s = &r->data.squares;
+    DT_TRY(check_range(root, "data.augment.random_resized_crop.scale", &s->scale, "[0.08, 1]", err));
+    DT_TRY(check_range(root, "data.augment.random_resized_crop.ratio", &s->ratio, "[0.75, 1.3333]", err));
+    if (!s->size)
+        return dt_recipe_fail(err, dt_yaml_place(root, "data.augment"), "data.augment.size", "missing, and the networks take pictures of any "
+                              "size; give one: `augment: {size: 224}`");
+    if (s->short_side < s->size)
+        return dt_recipe_fail(err, dt_yaml_place(root, "data.augment.short_side"), "data.augment.short_side",
+                              "found %lld, in which a square of %lld does not fit; allowed: at least that many", (long long)s->short_side,
+                              (long long)s->size);
+    if (r->data.crop.n)
+        return dt_recipe_fail(err, dt_yaml_place(root, "data.crop"), "data.crop", "found a crop, and data.augment resizes; remove one of the two");
+    if (r->task->needs & DT_NEEDS_PIXEL_LABELS)
+        return dt_recipe_fail(err, dt_yaml_place(root, "data.augment"), "data.augment", "found resize, which is not for classes of pixels (task "
+                              "%s); allowed: crop_flip, flip, none, with `crop`", r->task->name);
+    return DUET_OK;
+}
+
 static duet_status check_data(const dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
+    if (r->data.augment == DT_AUGMENT_RESIZE) DT_TRY(check_squares(r, root, err));
     const dt_ints *scale = &r->data.scale, *crop = &r->data.crop;
     if (crop->n != 0 && crop->n != 2)
         return dt_recipe_fail(err, dt_yaml_place(root, "data.crop"), "data.crop",

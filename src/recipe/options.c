@@ -30,6 +30,13 @@ bool dt_choice_name(const char *choices, size_t i, char to[DT_CHOICE_BYTES])
     return true;
 }
 
+int dt_choice_last(const char *choices)
+{
+    int n = 0;
+    for (const char *c = choices; (c = strchr(c, '|')); c++) n++;
+    return n;
+}
+
 static int find_choice(const char *choices, const char *text)
 {
     char name[DT_CHOICE_BYTES];
@@ -106,6 +113,20 @@ static dt_ints parse_default_ints(const char *text)
     return ints;
 }
 
+/* Text of the default "[0.08, 1]". */
+static dt_reals parse_default_reals(const char *text)
+{
+    dt_reals reals = {.n = 0};
+    char item[32];
+    for (const char *s = text + strspn(text, "[ "); *s && reals.n < DT_COUNT(reals.at); s += strspn(s, ",] ")) {
+        const size_t n = strcspn(s, ",] ");
+        snprintf(item, sizeof item, "%.*s", (int)n, s);
+        if (!parse_real(item, &reals.at[reals.n++])) DT_BUG("the default %s is no list of numbers", text);
+        s += n;
+    }
+    return reals;
+}
+
 static void *field_of(const dt_option *o, void *config)
 {
     return (char *)config + o->offset;
@@ -122,6 +143,7 @@ static duet_status set_default(const dt_option *o, void *config, dt_arena *arena
     case DT_OPTION_BOOL: fine = parse_bool(o->initial, field); break;
     case DT_OPTION_CHOICE: fine = (*(int *)field = find_choice(o->choices, o->initial)) >= 0; break;
     case DT_OPTION_INTS: *(dt_ints *)field = parse_default_ints(o->initial); break;
+    case DT_OPTION_REALS: *(dt_reals *)field = parse_default_reals(o->initial); break;
     case DT_OPTION_TEXT: {
         const char **text = field;
         *text = NULL;
@@ -173,9 +195,14 @@ void dt_option_allowed(const dt_section *s, const dt_option *o, dt_text *out)
         dt_text_append(out, "a list of at most %zu", DT_COUNT(((dt_ints *)0)->at));
         write_range(" whole numbers", o, out);
         break;
+    case DT_OPTION_REALS:
+        dt_text_append(out, "a list of at most %zu", DT_COUNT(((dt_reals *)0)->at));
+        write_range(" numbers", o, out);
+        break;
     case DT_OPTION_CHOICE:
         for (size_t i = 0; dt_choice_name(o->choices, i, choice); i++)
             dt_text_append(out, "%s%s", i ? ", " : "", choice);
+        if (dt_section_inside(s, o->key)) dt_text_append(out, ", or a map of its options");
         break;
     case DT_OPTION_TEXT:
         for (size_t i = 0; s && (name = dt_section_name_at(s, o->key, i)); i++)
@@ -240,10 +267,31 @@ static duet_status read_ints(const reading *r, dt_ints *out)
     return DUET_OK;
 }
 
+static duet_status read_reals(const reading *r, dt_reals *out)
+{
+    dt_reals reals = {.n = 0};
+    if (r->value->kind != DT_YAML_LIST) return fail_value(r, "");
+    for (const dt_yaml *c = r->value->first; c; c = c->next) {
+        double x = 0;
+        if (reals.n == DT_COUNT(reals.at)) return fail_value(r, " (this one is longer)");
+        reading at_element = *r;
+        at_element.value = c;
+        if (!is_plain(c) || !parse_real(c->text, &x) || !(x >= r->option->min && x <= r->option->max)) return fail_value(&at_element, "");
+        reals.at[reals.n++] = x;
+    }
+    *out = reals;
+    return DUET_OK;
+}
+
+/* One of several words; a map, where the option has a section of its own, is the last of them. */
 static duet_status read_choice(const reading *r, int *out)
 {
     char hint[DT_HINT_BYTES] = "", names[DT_MAX_CHOICES][DT_CHOICE_BYTES];
     const char *pointers[DT_MAX_CHOICES];
+    if (r->value->kind == DT_YAML_MAP && dt_section_inside(r->section, r->option->key)) {
+        *out = dt_choice_last(r->option->choices);
+        return DUET_OK;
+    }
     int i = r->value->kind == DT_YAML_SCALAR ? find_choice(r->option->choices, r->value->text) : -1;
     if (i < 0) {
         size_t n = 0;
@@ -286,6 +334,7 @@ static duet_status read_option(const reading *r, void *config)
     switch (o->type) {
     case DT_OPTION_INT: return read_int(r, v, field);
     case DT_OPTION_INTS: return read_ints(r, field);
+    case DT_OPTION_REALS: return read_reals(r, field);
     case DT_OPTION_CHOICE: return read_choice(r, field);
     case DT_OPTION_TEXT: return read_text(r, field);
     case DT_OPTION_REAL:
@@ -316,7 +365,9 @@ static size_t list_keys(const dt_section *s, const dt_option_group *groups, size
         const char *path = dt_section_at(i)->path, *child = path + prefix + (prefix > 0);
         bool inside =
             strncmp(path, s->path, prefix) == 0 && strlen(path) > prefix && (prefix == 0 || path[prefix] == '.');
-        if (inside && !strchr(child, '.')) keys[n++] = child;
+        bool listed = false; /* an option may also be a section */
+        for (size_t k = 0; k < n && inside; k++) listed |= strcmp(keys[k], child) == 0;
+        if (inside && !listed && !strchr(child, '.')) keys[n++] = child;
     }
     if (prefix == 0 && n < MAX_NAMES) keys[n++] = "extends";
     return n;
@@ -426,6 +477,16 @@ void dt_option_write(const dt_option *o, const void *config, dt_text *out)
         const dt_ints *ints = field;
         dt_text_append(out, "[");
         for (size_t i = 0; i < ints->n; i++) dt_text_append(out, "%s%lld", i ? ", " : "", (long long)ints->at[i]);
+        dt_text_append(out, "]");
+        return;
+    }
+    case DT_OPTION_REALS: {
+        const dt_reals *reals = field;
+        dt_text_append(out, "[");
+        for (size_t i = 0; i < reals->n; i++) {
+            dt_text_append(out, "%s", i ? ", " : "");
+            dt_json_number(out, reals->at[i]);
+        }
         dt_text_append(out, "]");
         return;
     }

@@ -24,6 +24,23 @@ static duet_status read_section(dt_recipe *r, const dt_yaml *root, const char *p
     return dt_options_read(s, path, map, root->at, &group, 1, &r->arena, err);
 }
 
+/* The same for what may also be a word, which its option has read. */
+static duet_status read_inside(dt_recipe *r, const dt_yaml *root, const dt_yaml *map, const char *path, duet_error *err)
+{
+    const dt_section *s = dt_section_find(path);
+    const dt_option_group group = {s->options, r};
+    return dt_options_read(s, path, map && map->kind == DT_YAML_MAP ? map : NULL, root->at, &group, 1, &r->arena, err);
+}
+
+static duet_status read_data(dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    const dt_yaml *augment = dt_yaml_find(dt_yaml_find(root, "data"), "augment");
+    DT_TRY(read_section(r, root, "data", err));
+    DT_TRY(read_inside(r, root, augment, "data.augment", err));
+    DT_TRY(read_inside(r, root, dt_yaml_find(augment, "random_resized_crop"), "data.augment.random_resized_crop", err));
+    return read_inside(r, root, dt_yaml_find(augment, "colour_jitter"), "data.augment.colour_jitter", err);
+}
+
 static duet_status read_networks(dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
     static const char example[] =
@@ -129,7 +146,7 @@ static duet_status read_adm(dt_recipe *r, const dt_yaml *root, duet_error *err)
 static duet_status read_tree(dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
     DT_TRY(dt_options_read(dt_section_find(""), "", root, root->at, NULL, 0, &r->arena, err));
-    DT_TRY(read_section(r, root, "data", err));
+    DT_TRY(read_data(r, root, err));
     DT_TRY(read_networks(r, root, err));
     DT_TRY(read_task(r, root, err));
     DT_TRY(read_method(r, root, err));
@@ -178,6 +195,24 @@ duet_status dt_recipe_parse(const char *name, const char *text, size_t bytes, co
                             size_t n_overrides, dt_recipe **out, duet_error *err)
 {
     return make(&(source){.name = name, .text = text, .bytes = bytes}, overrides, n_overrides, out, err);
+}
+
+bool dt_recipe_resizes(const dt_recipe *r)
+{
+    return r->data.augment == DT_AUGMENT_RESIZE;
+}
+
+dt_squares dt_recipe_squares_of(const dt_recipe *r, bool training)
+{
+    const dt_recipe_squares *s = &r->data.squares;
+    if (!dt_recipe_resizes(r)) return (dt_squares){0};
+    dt_squares squares = {.size = (size_t)s->size, .short_side = (size_t)s->short_side};
+    if (!training) return squares;
+    squares.flip = s->flip;
+    squares.random = s->random;
+    for (int i = 0; i < 2; i++) squares.scale[i] = s->scale.at[i], squares.ratio[i] = s->ratio.at[i];
+    if (s->colours) squares.brightness = s->brightness, squares.contrast = s->contrast, squares.saturation = s->saturation;
+    return squares;
 }
 
 void dt_recipe_destroy(dt_recipe *r)

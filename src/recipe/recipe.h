@@ -13,11 +13,21 @@ typedef struct dt_recipe_network {
     bool frozen, init_strict;
 } dt_recipe_network;
 
+/* How pictures of any size become squares. */
+typedef struct dt_recipe_squares {
+    int64_t size, short_side;        /* 0 in the file: what the networks take; 256 of 224 */
+    bool flip;
+    int random, colours;             /* 0 off, 1 on */
+    dt_reals scale, ratio;           /* [2] */
+    double brightness, contrast, saturation;
+} dt_recipe_squares;
+
 /* Everything a run needs to know, with every default filled in. Does not change once it is read. */
 typedef struct dt_recipe {
     struct {
         const char *name, *path; /* path NULL: $DUET_DATA/name */
         int augment;             /* dt_augment */
+        dt_recipe_squares squares; /* with DT_AUGMENT_RESIZE */
         dt_ints scale, crop;     /* per cent: lowest, highest; height, width, or empty */
         int normalise;           /* dt_normalise */
         int views;               /* 0 shared, 1 independent */
@@ -55,6 +65,11 @@ typedef struct dt_recipe {
 
 enum { DT_RECIPE_F32, DT_RECIPE_BF16 };
 enum { DT_SCHEDULE_MULTISTEP, DT_SCHEDULE_COSINE, DT_SCHEDULE_ONECYCLE, DT_SCHEDULE_CONSTANT, DT_SCHEDULE_POLY };
+
+/* Do images of any size become squares of one? */
+bool dt_recipe_resizes(const dt_recipe *r);
+/* How, for training or for everything else; size 0 where they do not. */
+dt_squares dt_recipe_squares_of(const dt_recipe *r, bool training);
 
 /* Reads path and what it extends, applies overrides "key.path=value" in order, fills defaults, checks everything that needs
  * neither data nor a graph. Networks go by position or name: "networks.0.model=resnet20", "networks.teacher.model=...".

@@ -74,6 +74,9 @@ typedef struct dt_section {
 
 const dt_section *dt_section_at(size_t i);           /* in the order in which a recipe is written; NULL past the end */
 const dt_section *dt_section_find(const char *path); /* NULL: none */
+/* The section that the option `key` of s may be instead of a word: `augment: flip` or `augment: {size: 224}`. A map then means the last of
+ * the option's choices, and that choice alone a map without keys. NULL: there is none, or s is NULL. */
+const dt_section *dt_section_inside(const dt_section *s, const char *key);
 /* The i-th name that a registry offers for a key ("networks", "model" -> "resnet8"); NULL past the end or where any text will do. */
 const char *dt_section_name_at(const dt_section *s, const char *key, size_t i);
 
@@ -112,6 +115,7 @@ void dt_yaml_write_text(const char *text, dt_text *out);
 /* Choices: "code|paper". name copies choice i, returns false past the end. */
 enum { DT_CHOICE_BYTES = 32, DT_MAX_CHOICES = 24 };
 bool dt_choice_name(const char *choices, size_t i, char to[DT_CHOICE_BYTES]);
+int dt_choice_last(const char *choices); /* the number of the last one */
 /* ", did you mean X?" or "". */
 enum { DT_HINT_BYTES = 64 };
 const char *dt_hint(const char *found, const char *const *names, size_t n, char to[DT_HINT_BYTES]);

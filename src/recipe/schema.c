@@ -53,7 +53,8 @@ static void set_default(json_t *schema, const dt_option *o)
     case DT_OPTION_BOOL: value = json_boolean(strcmp(o->initial, "true") == 0); break;
     case DT_OPTION_CHOICE:
     case DT_OPTION_TEXT: value = json_string(o->initial); break;
-    case DT_OPTION_INTS: value = json_loads(o->initial, 0, NULL); break;
+    case DT_OPTION_INTS:
+    case DT_OPTION_REALS: value = json_loads(o->initial, 0, NULL); break;
     }
     set(schema, "default", value);
 }
@@ -73,6 +74,13 @@ static json_t *option_schema(const dt_section *s, const dt_option *o)
         set_range(items, "integer", o);
         set(schema, "type", json_string("array"));
         set(schema, "maxItems", json_integer(DT_COUNT(((dt_ints *)0)->at)));
+        set(schema, "items", items);
+        break;
+    case DT_OPTION_REALS:
+        items = json_object();
+        set_range(items, "number", o);
+        set(schema, "type", json_string("array"));
+        set(schema, "maxItems", json_integer(DT_COUNT(((dt_reals *)0)->at)));
         set(schema, "items", items);
         break;
     }
@@ -155,6 +163,40 @@ static json_t *section_schema(const dt_section *s)
     return map;
 }
 
+/* An option that may be a section instead: the words it had, or the map. */
+static json_t *word_or_map(json_t *word, json_t *map)
+{
+    json_t *schema = json_object(), *any = json_array();
+    set(schema, "description", json_incref(json_object_get(word, "description")));
+    set(schema, "default", json_incref(json_object_get(word, "default")));
+    json_object_del(word, "description");
+    json_object_del(word, "default");
+    json_array_append_new(any, json_incref(word));
+    json_array_append_new(any, map);
+    set(schema, "anyOf", any);
+    return schema;
+}
+
+/* The properties of a map, or of the map that a word may be. */
+static json_t *properties_of(json_t *schema)
+{
+    json_t *own = json_object_get(schema, "properties");
+    return own ? own : json_object_get(json_array_get(json_object_get(schema, "anyOf"), 1), "properties");
+}
+
+/* "train.schedule" goes into the properties of "train", which came before it. */
+static void add_section(json_t *properties, const dt_section *s)
+{
+    const char *name = s->path;
+    for (const char *dot; (dot = strchr(name, '.')); name = dot + 1) {
+        char outer[32];
+        snprintf(outer, sizeof outer, "%.*s", (int)(dot - name), name);
+        properties = properties_of(json_object_get(properties, outer));
+    }
+    json_t *word = json_object_get(properties, name), *schema = section_schema(s);
+    set(properties, name, word ? word_or_map(word, schema) : schema);
+}
+
 void dt_recipe_schema(dt_text *out)
 {
     json_t *root = map_schema("A recipe of duet. Generated from the option tables; do not edit.");
@@ -165,17 +207,7 @@ void dt_recipe_schema(dt_text *out)
         json_pack("{s:s, s:s}", "type", "string", "description",
                   "another recipe, relative to this file, whose keys this one adds to and overrides"));
 
-    for (size_t i = 1; dt_section_at(i); i++) {
-        const dt_section *s = dt_section_at(i);
-        const char *dot = strrchr(s->path, '.');
-        json_t *parent = properties;
-        if (dot) { /* "train.schedule": sections are at most two deep, and the outer one comes first */
-            char outer[32];
-            snprintf(outer, sizeof outer, "%.*s", (int)(dot - s->path), s->path);
-            parent = json_object_get(json_object_get(properties, outer), "properties");
-        }
-        set(parent, dot ? dot + 1 : s->path, section_schema(s));
-    }
+    for (size_t i = 1; dt_section_at(i); i++) add_section(properties, dt_section_at(i));
     char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     if (text) dt_text_append(out, "%s\n", text);
     else out->failed = true;

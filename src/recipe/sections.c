@@ -16,7 +16,8 @@ static const dt_option data_options[] = {
     {"name", DT_OPTION_TEXT, AT(data.name), NULL, 0, 0, NULL, "the data set"},
     {"path", DT_OPTION_TEXT, AT(data.path), "", 0, 0, NULL, "its folder or archive; left out: $DUET_DATA/NAME"},
     {"augment", DT_OPTION_CHOICE, AT(data.augment), "crop_flip", 0, 0, DT_AUGMENT_CHOICES,
-     "how training images are varied: 4 pixels of zero padding and a random crop, then a random flip; only the flip; nothing"},
+     "how training images are varied: 4 pixels of zero padding and a random crop, then a random flip; only the flip; nothing; resize: "
+     "squares of one size out of images of any (the default of folder)"},
     {"scale", DT_OPTION_INTS, AT(data.scale), "[100, 100]", 10, 400, NULL,
      "with crop: training images are scaled by a random per cent of the first number, ten more, .. up to the second: [50, 200]"},
     {"crop", DT_OPTION_INTS, AT(data.crop), "[]", 1, 16384, NULL,
@@ -29,6 +30,30 @@ static const dt_option data_options[] = {
     {"validation", DT_OPTION_INT, AT(data.validation), "0", 0, 10e6, NULL,
      "training images to hold out; the best epoch is then chosen by them, else by the test set"},
     {"workers", DT_OPTION_INT, AT(data.workers), "2", 1, 64, NULL, "threads that prepare batches; results do not depend on it"},
+    {0},
+};
+
+static const dt_option square_options[] = {
+    {"size", DT_OPTION_INT, AT(data.squares.size), "0", 0, 4096, NULL, "pixels of the square's side; 0: what the networks take"},
+    {"short_side", DT_OPTION_INT, AT(data.squares.short_side), "0", 0, 8192, NULL,
+     "test images are scaled until their shorter side has so many pixels, then the square is cut out of the middle; 0: size times 256/224"},
+    {"flip", DT_OPTION_BOOL, AT(data.squares.flip), "true", 0, 0, NULL, "training images are mirrored with probability 1/2"},
+    {"random_resized_crop", DT_OPTION_CHOICE, AT(data.squares.random), "on", 0, 0, "off|on",
+     "training squares are random parts of their images; off: the middle, as for test images"},
+    {"colour_jitter", DT_OPTION_CHOICE, AT(data.squares.colours), "off", 0, 0, "off|on", "colours of training images are varied"},
+    {0},
+};
+
+static const dt_option part_options[] = {
+    {"scale", DT_OPTION_REALS, AT(data.squares.scale), "[0.08, 1]", 0.0001, 1, NULL, "the part of the image's area: least and most"},
+    {"ratio", DT_OPTION_REALS, AT(data.squares.ratio), "[0.75, 1.3333333333333333]", 0.05, 20, NULL, "the part's width by its height: least and most"},
+    {0},
+};
+
+static const dt_option colour_options[] = {
+    {"brightness", DT_OPTION_REAL, AT(data.squares.brightness), "0.4", 0, 10, NULL, "times 1 - x to 1 + x; 0: left alone"},
+    {"contrast", DT_OPTION_REAL, AT(data.squares.contrast), "0.4", 0, 10, NULL, "the same"},
+    {"saturation", DT_OPTION_REAL, AT(data.squares.saturation), "0.4", 0, 10, NULL, "the same"},
     {0},
 };
 
@@ -102,6 +127,9 @@ static const dt_option device_options[] = {
 static const dt_section sections[] = {
     {"", "a recipe: what to train, on what, how", NULL, NULL},
     {"data", "the pictures and how they reach the networks", NULL, data_options},
+    {"data.augment", "squares of one size out of images of any", "Either a word, see `data`, or this map, which means `resize`.", square_options},
+    {"data.augment.random_resized_crop", "random parts of training images, scaled to the square", "`on`, `off` or a map.", part_options},
+    {"data.augment.colour_jitter", "brightness, contrast and saturation of training images, in a random order", "`on`, `off` or a map.", colour_options},
     {"networks", "the networks to train together: a list, one map for each", "How many, and with which roles, depends on the method.", network_options},
     {"task", "what is learned", "May be left out.", task_options},
     {"method", "how the networks learn from each other", NULL, method_options},
@@ -125,6 +153,14 @@ const dt_section *dt_section_find(const char *path)
     for (size_t i = 0; i < DT_COUNT(sections); i++)
         if (strcmp(sections[i].path, path) == 0) return &sections[i];
     return NULL;
+}
+
+const dt_section *dt_section_inside(const dt_section *s, const char *key)
+{
+    char path[64];
+    if (!s) return NULL;
+    const int n = snprintf(path, sizeof path, "%s%s%s", s->path, *s->path ? "." : "", key);
+    return n > 0 && (size_t)n < sizeof path ? dt_section_find(path) : NULL;
 }
 
 /* ---- sections with a name ------------------------------------------------------------------------------------- */

@@ -2,6 +2,28 @@
  * writing that gives the same bytes; numbers are written with as many digits as that takes. */
 #include "recipe/recipe_impl.h"
 
+/* The section that stands for this option as it is set, or NULL: the option is a value. */
+static const dt_section *written_as_map(const dt_section *s, const dt_option *o, const void *config)
+{
+    const dt_section *inside = o->type == DT_OPTION_CHOICE ? dt_section_inside(s, o->key) : NULL;
+    return inside && *(const int *)((const char *)config + o->offset) == dt_choice_last(o->choices) ? inside : NULL;
+}
+
+/* A section whose options may be sections again. */
+static void write_section(const dt_section *s, const void *config, int indent, dt_text *out)
+{
+    for (const dt_option *o = s->options; o->key; o++) {
+        const dt_section *inside = written_as_map(s, o, config);
+        dt_text_append(out, "%*s%s:%s", indent, "", o->key, inside ? "\n" : " ");
+        if (inside) {
+            write_section(inside, config, indent + 2, out);
+            continue;
+        }
+        dt_option_write(o, config, out);
+        dt_text_append(out, "\n");
+    }
+}
+
 static void write_options(const dt_option *options, const void *config, int indent, dt_text *out)
 {
     for (const dt_option *o = options; o && o->key; o++) {
@@ -24,7 +46,7 @@ static void write_network(const dt_option *options, const dt_recipe_network *n, 
 void dt_recipe_write(const dt_recipe *r, dt_text *out)
 {
     dt_text_append(out, "data:\n");
-    write_options(dt_section_find("data")->options, r, 2, out);
+    write_section(dt_section_find("data"), r, 2, out);
 
     dt_text_append(out, "networks:\n");
     for (int i = 0; i < r->n_networks; i++) write_network(dt_section_find("networks")->options, &r->networks[i], out);

@@ -207,7 +207,7 @@ static duet_status open_loader(dt_look *l, duet_error *err)
     }
     const dt_normalisation seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, &l->source->facts);
     const dt_loader_spec spec = {.source = l->source, .split = DT_SPLIT_TEST, .indices = l->indices, .n_indices = l->n, .batch = 1,
-                                 .augment = DT_AUGMENT_NONE, .normalise = &seen, .noising = noisy ? &l->noising : NULL, .views = 1,
+                                 .augment = DT_AUGMENT_NONE, .squares = dt_recipe_squares_of(r, false), .normalise = &seen, .noising = noisy ? &l->noising : NULL, .views = 1,
                                  .seed = (uint64_t)r->train.seed, .workers = 1};
     DT_TRY(dt_loader_create(&spec, &l->loader, err));
     dt_loader_start(l->loader, 0, 0);

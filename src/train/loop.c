@@ -30,6 +30,7 @@ typedef struct dt_run {
     size_t n_held;
     dt_loader *train, *test, *validation;
     dt_session *session;
+    dt_text class_names;              /* a line each, for weights files; empty: there are none */
     dt_folder folder;
     dt_run_state state;
     int64_t steps_per_epoch;
@@ -58,8 +59,8 @@ static duet_status check_data(const dt_run *run, duet_error *err)
         return dt_fail(err, DUET_RECIPE, "data.name: task %s needs a class for each picture, and %s has one for every pixel; add `task: {name: "
                        "segment}`, or choose another data set", task->name, f->name);
     if (f->mixed_sizes)
-        return dt_fail(err, DUET_RECIPE, "data.crop: the pictures of %s differ in size; add `crop: [HEIGHT, WIDTH]` to `data:`, the size to train on",
-                       f->name);
+        return dt_fail(err, DUET_RECIPE, "data.crop: the pictures of %s differ in size; add `crop: [HEIGHT, WIDTH]` to `data:`, the size to train on%s",
+                       f->name, f->labels == DT_LABELS_CLASS ? ", or `augment: {size: SIDE}`, which resizes" : "");
     return DUET_OK;
 }
 
@@ -78,6 +79,10 @@ static duet_status split_data(dt_run *run, duet_error *err)
     if (run->recipe->data.crop.n) {
         run->facts.height = (size_t)run->recipe->data.crop.at[0];
         run->facts.width = (size_t)run->recipe->data.crop.at[1];
+        run->facts.mixed_sizes = false;
+    }
+    if (dt_recipe_resizes(run->recipe)) {
+        run->facts.height = run->facts.width = (size_t)run->recipe->data.squares.size;
         run->facts.mixed_sizes = false;
     }
     DT_TRY(check_data(run, err));
@@ -103,6 +108,16 @@ static dt_crop crop_of(const dt_recipe *r)
                      .scale_low = (int)r->data.scale.at[0], .scale_high = (int)r->data.scale.at[1]};
 }
 
+/* As many pictures at once as fit well: fewer where they are large. */
+static size_t evaluation_batch(const dt_run *run)
+{
+    enum { PLACES = 250 * 64 * 64 };
+    const size_t batch = dt_evaluation_batch(run->facts.test_images);
+    if (!dt_recipe_resizes(run->recipe)) return run->source->facts.mixed_sizes ? 1 : batch;
+    const size_t most = PLACES / (run->facts.height * run->facts.width) + 1;
+    return batch < most ? batch : most;
+}
+
 /* The tables of a task that needs noise. */
 static duet_status make_noise(dt_run *run, duet_error *err)
 {
@@ -117,7 +132,8 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
 {
     const dt_recipe *r = run->recipe;
     const dt_data_facts *own = &run->source->facts; /* evaluation sees whole pictures */
-    const size_t eval_batch = own->mixed_sizes ? 1 : dt_evaluation_batch(run->facts.test_images);
+    const size_t eval_batch = evaluation_batch(run);
+    const bool resizes = dt_recipe_resizes(r);
     const bool noisy = r->task->needs & DT_NEEDS_NOISE;
     const dt_normalisation seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, own);
     const dt_noising drawn = {.T = (int)r->task_config.timesteps, .signal = run->signal, .noise = run->noise};
@@ -132,6 +148,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                   .shuffle = r->data.shuffle,
                                   .augment = (dt_augment)r->data.augment,
                                   .crop = crop_of(r),
+                                  .squares = dt_recipe_squares_of(r, true),
                                   .normalise = &seen,
                                   .noising = noisy ? &run->drawn : NULL,
                                   .views = run->session->n_views,
@@ -142,6 +159,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                  .n_indices = run->facts.test_images,
                                  .batch = eval_batch,
                                  .augment = DT_AUGMENT_NONE,
+                                 .squares = dt_recipe_squares_of(r, false),
                                  .normalise = &seen,
                                  .noising = noisy ? &run->fixed : NULL,
                                  .views = 1,
@@ -156,7 +174,8 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
     if (run->n_held) DT_TRY(dt_loader_create(&validation, &run->validation, err));
     run->evaluations = dt_alloc(3, sizeof *run->evaluations);
     if (!run->evaluations) return dt_fail(err, DUET_MEMORY, "no memory for evaluations");
-    const dt_network_size size = {.classes = own->classes, .height = own->height, .width = own->width, .batch = eval_batch};
+    const dt_network_size size = {.classes = own->classes, .height = resizes ? run->facts.height : own->height,
+                                  .width = resizes ? run->facts.width : own->width, .batch = eval_batch};
     return dt_session_prepare_evaluation(run->session, size, err);
 }
 
@@ -208,6 +227,17 @@ static duet_status start(dt_run *run, duet_error *err)
     return dt_folder_csv(&run->folder, err);
 }
 
+/* For whoever uses the weights without the data. Names that are not lines are left out, all of them. */
+static duet_status list_class_names(dt_run *run, duet_error *err)
+{
+    const dt_data_facts *f = &run->source->facts;
+    for (size_t c = 0; f->class_names && c < f->classes; c++)
+        if (!*f->class_names[c] || strchr(f->class_names[c], '\n')) return DUET_OK;
+    for (size_t c = 0; f->class_names && c < f->classes; c++)
+        dt_text_append(&run->class_names, "%s%s", c ? "\n" : "", f->class_names[c]);
+    return dt_text_ok(&run->class_names) ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the names of %zu classes", f->classes);
+}
+
 static duet_status open_run(dt_run *run, duet_error *err)
 {
     const dt_recipe *r = run->recipe;
@@ -219,6 +249,7 @@ static duet_status open_run(dt_run *run, duet_error *err)
         run->source = run->opened;
     }
     DT_TRY(split_data(run, err));
+    DT_TRY(list_class_names(run, err));
     DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
     DT_TRY(make_noise(run, err));
     DT_TRY(open_loaders(run, err));
@@ -232,6 +263,7 @@ static void close_run(dt_run *run)
     dt_loader_destroy(run->validation);
     dt_session_destroy(run->session);
     dt_source_close(run->opened);
+    dt_text_release(&run->class_names);
     dt_folder_close(&run->folder);
     dt_free(run->evaluations);
     dt_free(run->signal);
@@ -244,10 +276,10 @@ static void close_run(dt_run *run)
 
 static duet_status save_network(dt_run *run, const dt_state *s, int i, const char *suffix, int64_t epoch, duet_error *err)
 {
-    char classes[24], mean[64], std[64], at[24], steps[24], path[4096];
+    char classes[24], mean[64], std[64], at[24], steps[24], size[24], short_side[24], path[4096];
     const dt_recipe *r = run->recipe;
     const dt_recipe_network *n = &r->networks[i];
-    const bool noisy = r->task->needs & DT_NEEDS_NOISE;
+    const bool noisy = r->task->needs & DT_NEEDS_NOISE, resizes = dt_recipe_resizes(r);
     const dt_normalise normalise = noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise;
     const float *m = run->facts.mean, *d = run->facts.std;
     snprintf(path, sizeof path, "%s/%s%s.safetensors", run->folder.path, n->name, suffix);
@@ -256,14 +288,25 @@ static duet_status save_network(dt_run *run, const dt_state *s, int i, const cha
     snprintf(std, sizeof std, "%.9g,%.9g,%.9g", (double)d[0], (double)d[1], (double)d[2]);
     snprintf(at, sizeof at, "%lld", (long long)epoch);
     snprintf(steps, sizeof steps, "%lld", (long long)r->task_config.timesteps);
-    /* Pairs at the end that do not concern the task are left out. clang-format off */
-    const char *const metadata[] = {
-        "duet", DUET_VERSION, "model", n->model, "classes", classes, "data", run->facts.name, "epoch", at,
-        "mean", mean, "std", std, "normalise", dt_normalise_names[normalise],
-        "timesteps", steps, "noise", r->task_config.noise_schedule == DT_NOISE_LINEAR ? "linear" : "cosine",
+    snprintf(size, sizeof size, "%lld", (long long)r->data.squares.size);
+    snprintf(short_side, sizeof short_side, "%lld", (long long)r->data.squares.short_side);
+    const struct {
+        bool said;
+        const char *key, *value;
+    } card[] = {
+        {true, "duet", DUET_VERSION}, {true, "model", n->model}, {true, "classes", classes}, {true, "data", run->facts.name}, {true, "epoch", at},
+        {true, "mean", mean}, {true, "std", std}, {true, "normalise", dt_normalise_names[normalise]},
+        {noisy, "timesteps", steps}, {noisy, "noise", r->task_config.noise_schedule == DT_NOISE_LINEAR ? "linear" : "cosine"},
+        {resizes, "size", size}, {resizes, "short_side", short_side}, {run->class_names.length > 0, "class_names", run->class_names.bytes},
     };
-    /* clang-format on */
-    return dt_weights_save(s, i, path, metadata, DT_COUNT(metadata) / 2 - (noisy ? 0 : 2), err);
+    const char *metadata[2 * DT_COUNT(card)];
+    size_t pairs = 0;
+    for (size_t k = 0; k < DT_COUNT(card); k++) {
+        if (!card[k].said) continue;
+        metadata[2 * pairs] = card[k].key;
+        metadata[2 * pairs++ + 1] = card[k].value;
+    }
+    return dt_weights_save(s, i, path, metadata, pairs, err);
 }
 
 static duet_status checkpoint(dt_run *run, duet_error *err)

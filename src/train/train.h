@@ -99,6 +99,9 @@ typedef struct dt_trained {
     bool normalised;        /* mean and std are in the file */
     float mean[3], std[3];
     int64_t epoch;          /* -1 when the file does not say */
+    dt_squares squares;     /* what pictures were made into to be judged; size 0: they were taken as they are */
+    const char **class_names; /* [classes]; NULL: the file does not say */
+    dt_arena arena;         /* for them */
 } dt_trained;
 
 /* model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. batch 0: a good one for the model's pictures. */

@@ -44,6 +44,33 @@ static void read_noise(dt_trained *c, const dt_saved *file)
     c->config.noise_schedule = noise && !strcmp(noise, "linear") ? DT_NOISE_LINEAR : DT_NOISE_COSINE;
 }
 
+/* A line each, as many as there are classes; else they are not known. */
+static duet_status read_class_names(dt_trained *c, const dt_saved *file, duet_error *err)
+{
+    const char *said = dt_saved_metadata(file, "class_names");
+    size_t lines = 1;
+    for (const char *s = said; s && *s; s++) lines += *s == '\n';
+    if (!said || lines != c->classes) return DUET_OK;
+    char *text = dt_arena_strdup(&c->arena, said);
+    const char **names = dt_arena_alloc(&c->arena, lines, sizeof *names);
+    if (!text || !names) return dt_fail(err, DUET_MEMORY, "no memory for the names of %zu classes", lines);
+    for (size_t i = 0; i < lines; i++) {
+        names[i] = text;
+        text += strcspn(text, "\n");
+        if (*text) *text++ = '\0';
+    }
+    c->class_names = names;
+    return DUET_OK;
+}
+
+/* How pictures were resized to be judged. */
+static void read_squares(dt_trained *c, const dt_saved *file)
+{
+    enum { MOST = 4096 };
+    const int64_t size = whole_number(dt_saved_metadata(file, "size"), 0), side = whole_number(dt_saved_metadata(file, "short_side"), 0);
+    if (size >= 1 && size <= MOST && side >= size && side <= 2 * MOST) c->squares = (dt_squares){.size = (size_t)size, .short_side = (size_t)side};
+}
+
 /* What the file says of itself, and what the caller says instead. */
 static duet_status read_card(dt_trained *c, const char *path, const char *model, size_t classes, duet_error *err)
 {
@@ -68,13 +95,20 @@ static duet_status read_card(dt_trained *c, const char *path, const char *model,
     else if (!(c->task->needs & DT_NEEDS_NOISE) && (c->classes < 2 || c->classes > 1000000))
         st = dt_fail(err, DUET_FORMAT,
                      "%s: does not say how many classes it knows; name the data set it was trained on", path);
-    else read_noise(c, file);
+    else {
+        read_noise(c, file);
+        read_squares(c, file);
+        st = read_class_names(c, file, err);
+    }
     dt_saved_close(file);
     return st;
 }
 
 static dt_network_size own_size(const dt_trained *c, size_t batch)
 {
+    const size_t side = c->squares.size;
+    if (side && dt_model_check_size(c->model, side, side, NULL) == DUET_OK)
+        return (dt_network_size){.classes = c->classes, .height = side, .width = side, .batch = batch};
     return (dt_network_size){.classes = c->classes, .height = c->model->image, .width = dt_model_width(c->model), .batch = batch};
 }
 
@@ -133,6 +167,7 @@ void dt_trained_close(dt_trained *c)
     if (!c) return;
     dt_inference_release(&c->network);
     dt_state_destroy(c->state);
+    dt_arena_release(&c->arena);
     dt_free(c->signal);
     dt_free(c->noise);
     if (c->device) c->device->api->close(c->device);
