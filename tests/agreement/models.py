@@ -1,5 +1,5 @@
-"""The resnet and wrn families in PyTorch, written from their description: names, order and start values are what
-duet's files must fit, so `load_state_dict(..., strict=True)` is the test of the names.
+"""Classifiers in PyTorch, here the resnet and wrn families, written from their description: names, order and start values
+are what duet's files must fit, so `load_state_dict(..., strict=True)` is the test of the names.
 
 A network returns (logits, taps): taps are the maps "stage1", "stage2", "stage3" and "features", the map that enters
 global pooling.
@@ -145,10 +145,18 @@ COUNTS = {
 }
 
 
+def head(network):
+    """The linear layer that makes logits."""
+    return [m for m in network.modules() if isinstance(m, nn.Linear)][-1]
+
+
 def build(name, classes=100, seed=None):
-    """A network in training mode with its start values; seed fixes them."""
+    """A network in training mode with its start values; seed fixes them. Other families are in families.py."""
     if seed is not None:
         torch.manual_seed(seed)
+    import families  # which is built of parts of this file
+    if name in families.COUNTS:
+        return families.build(name, classes)
     if name.startswith("wrn_"):
         depth, k = map(int, name.split("_")[1:])
         return WideResNet(depth, k, classes)

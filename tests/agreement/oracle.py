@@ -80,9 +80,9 @@ def vanilla(step, **_):
     return {i: step.ce(i) for i in range(len(step.logits))}, None
 
 
-def kd(step, temperature=4.0, alpha=0.9):
+def kd(step, temperature=4.0, alpha=0.9, warmup_epochs=0):
     (teacher,) = step.of_role("teacher")
-    losses = {}
+    losses, alpha = {}, ramp(step.epoch, warmup_epochs) * alpha
     for i in step.of_role("student"):
         soft = temperature**2 * kl_to(step.logits[teacher], step.logits[i], temperature)
         losses[i] = (1 - alpha) * step.ce(i) + alpha * soft
@@ -195,11 +195,11 @@ def is_expert(teacher, student, y, criterion):
         return bool(gap > delta) and (criterion == "paper" or bool(u < s))
 
 
-def switokd(step, temperature=1.0, t_squared=False, criterion="code", pause_statistics=False):
+def switokd(step, temperature=1.0, t_squared=False, criterion="code", pause_statistics=False, warmup_epochs=0):
     """Two networks, one teacher with two students, two teachers with one student. The outcome lists, pair by pair,
     whether the teacher pauses."""
     teachers, students = step.of_role("teacher"), step.of_role("student")
-    z, scale = step.logits, temperature**2 if t_squared else 1.0
+    z, scale = step.logits, ramp(step.epoch, warmup_epochs) * (temperature**2 if t_squared else 1.0)
     expert = {(t, s): is_expert(z[t], z[s], step.y, criterion) for t in teachers for s in students}
 
     def from_(j, i):
@@ -229,7 +229,7 @@ def cosine(u, v):
 
 def centred_head(network):
     """W minus its mean over the classes, which a softmax does not see; no gradient."""
-    w = network.fc.weight.detach().double()
+    w = models.head(network).weight.detach().double()
     return w - w.mean(dim=0, keepdim=True)
 
 
@@ -278,7 +278,8 @@ def place_weights(kind, s, tau):
 def modulated(network, features, weights, y):
     """The cross-entropy of each image when places are weighted."""
     pooled = (weights[:, None] * features).mean(dim=(2, 3))
-    logits = F.linear(pooled, network.fc.weight.double(), network.fc.bias.double())
+    head = models.head(network)
+    logits = F.linear(pooled, head.weight.double(), head.bias.double())
     each = -F.log_softmax(logits, dim=1).gather(1, y[:, None]).squeeze(1)
     return each * (weights.sum(dim=(1, 2)) > 0)
 
