@@ -1,8 +1,8 @@
 /* Convolutions of the cpu device on shapes that its implementations treat differently: Winograd with a common and
  * with own sums of weight gradients, several chunks, maps of one tile; direct convolution with every stride, odd
- * sizes, kernels wider than the picture, channels that are no whole vectors. Against the reference, at every
- * instruction set and with threads that do not divide the work evenly. The short list of tests/ops has the rest of
- * the operations. */
+ * sizes, kernels wider than the picture, channels that are no whole vectors; every second shape with a bias. Against
+ * the reference, at every instruction set and with threads that do not divide the work evenly. The short list of
+ * tests/ops has the rest of the operations. */
 #include "device/device.h"
 
 #include <math.h>
@@ -18,7 +18,7 @@ typedef struct shape {
 
 static const dt_kind kinds[] = {DT_OP_CONV, DT_OP_CONV_GRAD_INPUT, DT_OP_CONV_GRAD_WEIGHT};
 
-static dt_op operation(const shape *s, dt_kind kind)
+static dt_op operation(const shape *s, bool bias, dt_kind kind)
 {
     const dt_shape x = {s->n, s->in, s->h, s->w}, w = {s->out, s->in, s->kernel, s->kernel};
     const dt_shape y = {s->n, s->out, (s->h + 2 * s->pad - s->kernel) / s->stride + 1,
@@ -30,10 +30,12 @@ static dt_op operation(const shape *s, dt_kind kind)
                                .stride = s->stride,
                                .pad = s->pad,
                                .dilation = 1,
-                               .groups = 1};
+                               .groups = 1,
+                               .bias = bias};
     op.in[0] = kind == DT_OP_CONV ? x : y;
     op.in[1] = kind == DT_OP_CONV_GRAD_WEIGHT ? x : w;
     op.out[0] = kind == DT_OP_CONV ? y : kind == DT_OP_CONV_GRAD_INPUT ? x : w;
+    if (bias && kind == DT_OP_CONV) op.in[op.n_in++] = (dt_shape){1, s->out, 1, 1};
     return op;
 }
 
@@ -52,14 +54,16 @@ static float *run(dt_device *d, const dt_op *op, char note[48])
     dt_kernel k = {0};
     duet_error err = {0};
     if (d->api->kernel(d, op, &k, &err)) fail_msg("%s", err.message);
-    void *in[2] = {filled(op->in[0], 1), filled(op->in[1], 2)}, *out[1] = {filled(op->out[0], 3)};
+    void *in[3] = {0}, *out[1] = {filled(op->out[0], 3)};
+    for (int i = 0; i < op->n_in; i++) in[i] = filled(op->in[i], i == 2 ? 4 : 1 + (uint64_t)i);
     char *scratch = dt_alloc(k.scratch_bytes + 1, 1);
     assert_non_null(scratch);
     memset(scratch, 0xff, k.scratch_bytes); /* not-a-number, whatever is read before it is written */
     assert_int_equal(k.run(k.state, in, out, scratch), 0);
     memcpy(note, k.note, sizeof k.note);
     if (k.release) k.release(k.state);
-    dt_free(in[0]), dt_free(in[1]), dt_free(scratch);
+    for (int i = 0; i < op->n_in; i++) dt_free(in[i]);
+    dt_free(scratch);
     return out[0];
 }
 
@@ -84,13 +88,13 @@ static double relative_error(const float *want, const float *got, size_t n)
     return sqrt(differences / squares);
 }
 
-static void check(const shape *s, const char *implementation, double tolerance)
+static void check(const shape *s, bool bias, const char *implementation, double tolerance)
 {
     dt_cpu cpu;
     dt_cpu_detect(&cpu);
     dt_device *reference = opened(&dt_device_reference, DT_ISA_PORTABLE, 1);
     for (size_t i = 0; i < DT_COUNT(kinds); i++) {
-        const dt_op op = operation(s, kinds[i]);
+        const dt_op op = operation(s, bias, kinds[i]);
         char note[48];
         float *want = run(reference, &op, note);
         for (int isa = DT_ISA_PORTABLE; isa <= (int)cpu.isa; isa++) {
@@ -119,7 +123,7 @@ static void winograd_agrees_with_reference(void **state)
         {3, 96, 8, 8, 64, 3, 1, 1},   {70, 80, 8, 8, 112, 3, 1, 1},
     };
     (void)state;
-    for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], "winograd", 4e-6);
+    for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], i % 2, "winograd", 4e-6);
 }
 
 static void direct_agrees_with_reference(void **state)
@@ -132,7 +136,7 @@ static void direct_agrees_with_reference(void **state)
         {1, 2, 5, 5, 3, 1, 1, 1},     {2, 130, 6, 5, 20, 3, 1, 1},
     };
     (void)state;
-    for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], "direct", 1e-6);
+    for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], i % 2, "direct", 1e-6);
 }
 
 static void two_runs_give_the_same_bits(void **state)
@@ -143,7 +147,7 @@ static void two_runs_give_the_same_bits(void **state)
     dt_device *d = opened(&dt_device_cpu, DT_ISA_AVX512, 3);
     for (size_t i = 0; i < DT_COUNT(shapes); i++)
         for (size_t j = 0; j < DT_COUNT(kinds); j++) {
-            const dt_op op = operation(&shapes[i], kinds[j]);
+            const dt_op op = operation(&shapes[i], i % 2, kinds[j]);
             char note[48];
             float *once = run(d, &op, note), *again = run(d, &op, note);
             assert_memory_equal(once, again, dt_shape_count(op.out[0]) * sizeof(float));

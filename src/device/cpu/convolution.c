@@ -1,7 +1,7 @@
 /* Which implementation a convolution gets. A fixed rule of shape, never a measurement at run time, so that the same
  * recipe gives the same bits. The first that fits:
  *
- *     winograd  3x3, stride 1, padding 1, height and width multiples of 4, channels whole vectors, no bias
+ *     winograd  3x3, stride 1, padding 1, height and width multiples of 4, channels whole vectors
  *     direct    any kernel, padding, stride up to 3; no dilation, no groups
  *     dilated   stride 1, dilation 2 or more, no groups
  *     oneDNN    the rest

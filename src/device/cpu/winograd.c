@@ -41,19 +41,19 @@ typedef struct wino_state {
 
 typedef struct wino_task {
     const wino_state *s;
-    const float *x, *w, *dy;
+    const float *x, *w, *bias, *dy; /* bias: NULL where there is none */
     float *y, *scratch;
     size_t first, n; /* the chunk */
 } wino_task;
 
-/* The memory of n tiles from `first`, as far as there are so many before `end`: whole rows of tiles. */
+/* The memory of n tiles from `first`, as far as there are so many before `end`: whole rows of tiles, of all grids. */
 static void look_ahead(dt_wino_ahead *ahead, int range, const float *picture, const dt_wino_map *map, size_t first,
                        size_t n, size_t end, bool write)
 {
-    const size_t row_floats = DT_WINO_TILE * map->w * map->channels;
+    const size_t row_floats = DT_WINO_TILE * map->dilation * map->w * map->channels, in_row = map->tiles_x * map->dilation;
     if (first >= end) return;
     if (n > end - first) n = end - first;
-    const size_t begin_row = first / map->tiles_x, end_row = (first + n - 1) / map->tiles_x + 1;
+    const size_t begin_row = first / in_row, end_row = (first + n - 1) / in_row + 1;
     ahead->range[range].from = (const char *)(picture + begin_row * row_floats);
     ahead->range[range].bytes = (end_row - begin_row) * row_floats * sizeof *picture;
     ahead->range[range].write = write;
@@ -84,14 +84,19 @@ static void convolve_tiles(void *task, int i, int parts)
         s->loops->input(v, s->in_stride, t->x, &s->in, at, n);
         s->loops->multiply(m, s->out_stride, v, s->in_stride, t->scratch, s->u_stride, n, s->in.channels,
                            s->out.channels, s->panel, &ahead);
-        s->loops->output(t->y, m, s->out_stride, &s->out, at, n);
+        s->loops->output(t->y, m, s->out_stride, t->bias, &s->out, at, n);
     }
 }
 
 static int run_convolve(void *state, void *const *in, void *const *out, void *scratch)
 {
     const wino_state *s = state;
-    wino_task t = {.s = s, .x = in[0], .w = in[1], .y = out[0], .scratch = scratch};
+    wino_task t = {.s = s,
+                   .x = in[0],
+                   .w = in[1],
+                   .bias = dt_cpu_optional(&s->common.op, in, 2),
+                   .y = out[0],
+                   .scratch = scratch};
     dt_cpu_divide(s->common.parts, transform_weights, &t);
     dt_cpu_divide(s->common.parts, convolve_tiles, &t);
     return 0;
@@ -183,15 +188,19 @@ static const dt_wino_loops *loops_for(dt_isa isa)
 static bool fits(const dt_op *op, dt_shape x, dt_shape y, size_t lanes)
 {
     const dt_conv_spec c = op->a.conv;
-    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == 1 && c.pad_more == 0 && c.dilation == 1 &&
-           c.groups == 1 && !c.bias && x.h % DT_WINO_TILE == 0 && x.w % DT_WINO_TILE == 0 && x.c % lanes == 0 && y.c % lanes == 0 &&
-           x.c <= DT_WINO_MOST_CHANNELS && y.c <= DT_WINO_MOST_CHANNELS;
+    const size_t tile = DT_WINO_TILE * c.dilation, most = DT_WINO_MOST_STEP / c.dilation;
+    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == c.dilation && c.pad_more == 0 && c.groups == 1 &&
+           x.h % tile == 0 && x.w % tile == 0 && x.c % lanes == 0 && y.c % lanes == 0 && x.c <= most && y.c <= most;
 }
 
-static dt_wino_map map_of(dt_shape s)
+static dt_wino_map map_of(dt_shape s, size_t dilation)
 {
-    return (dt_wino_map){
-        .h = s.h, .w = s.w, .channels = s.c, .tiles_y = s.h / DT_WINO_TILE, .tiles_x = s.w / DT_WINO_TILE};
+    return (dt_wino_map){.h = s.h,
+                         .w = s.w,
+                         .channels = s.c,
+                         .dilation = dilation,
+                         .tiles_y = s.h / DT_WINO_TILE,
+                         .tiles_x = s.w / DT_WINO_TILE};
 }
 
 /* Tiles whose transforms, both sides, take about `bytes`: a multiple of the register block's rows. */
@@ -240,8 +249,8 @@ duet_status dt_cpu_winograd(const dt_cpu_device *d, const dt_op *op, dt_kernel *
     wino_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(from) * 16, err);
     if (!s) return DUET_MEMORY;
     s->loops = loops;
-    s->in = map_of(from);
-    s->out = map_of(to);
+    s->in = map_of(from, op->a.conv.dilation);
+    s->out = map_of(to, op->a.conv.dilation);
     s->k = w.n;
     s->c = w.c;
     s->u_stride = s->k * s->c + PAD;

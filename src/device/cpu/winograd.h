@@ -11,6 +11,9 @@
  * grid. That is 36 multiplications where the direct sum needs 144. The gradient for the input is the forward form
  * with the weights rotated by 180 degrees and input and output channels exchanged.
  *
+ * With dilation r (and padding r) only places on one grid of every r-th row and column ever meet: r * r ordinary
+ * convolutions, whose tiles take every r-th place. Nothing else changes.
+ *
  * Memory: activations NHWC. Transformed tiles: [36][tiles][channels] with `stride` floats from one xi to the next (a
  * little more than tiles * channels, so that the 36 streams do not fall into the same cache sets). Transformed
  * weights: [36][panels][in][panel], likewise padded: the `panel` output channels that one register block computes
@@ -23,12 +26,12 @@
 
 #include "base/base.h"
 
-enum { DT_WINO_GRID = 36, DT_WINO_TILE = 4, DT_WINO_MOST_CHANNELS = 1024 };
+enum { DT_WINO_GRID = 36, DT_WINO_TILE = 4, DT_WINO_MOST_STEP = 4096 };
 
-/* The picture that tiles are cut from. h and w are multiples of 4. */
+/* The picture that tiles are cut from. h and w are multiples of 4 * dilation; channels * dilation <= DT_WINO_MOST_STEP. */
 typedef struct dt_wino_map {
-    size_t h, w, channels;
-    size_t tiles_y, tiles_x; /* of one image */
+    size_t h, w, channels, dilation;
+    size_t tiles_y, tiles_x; /* of one image, all grids together */
 } dt_wino_map;
 
 /* Memory that comes next, to be asked for while products are computed: transforms alone would wait for it. */
@@ -52,8 +55,9 @@ typedef struct dt_wino_loops {
     void (*input)(float *v, size_t stride, const float *x, const dt_wino_map *map, size_t first, size_t n);
     /* A dy A' of n tiles. */
     void (*expand)(float *v, size_t stride, const float *dy, const dt_wino_map *map, size_t first, size_t n);
-    /* y = A' m A of n tiles. */
-    void (*output)(float *y, const float *m, size_t stride, const dt_wino_map *map, size_t first, size_t n);
+    /* y = A' m A + bias of n tiles; bias may be NULL. */
+    void (*output)(float *y, const float *m, size_t stride, const float *bias, const dt_wino_map *map, size_t first,
+                   size_t n);
     /* m[xi] = v[xi] u[xi] for all xi: [n, in] [in, out] -> [n, out]. */
     void (*multiply)(float *m, size_t m_stride, const float *v, size_t v_stride, const float *u, size_t u_stride,
                      size_t n, size_t in, size_t out, size_t panel, const dt_wino_ahead *ahead);
