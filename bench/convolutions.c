@@ -11,35 +11,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Input channels, output channels, side of the input, kernel, stride. */
+/* Input channels, output channels, side of the input, kernel, stride, dilation. */
 typedef struct shape {
-    size_t in, out, side, kernel, stride;
+    size_t in, out, side, kernel, stride, dilation;
     const char *where;
 } shape;
 
 static const shape shapes[] = {
-    {3, 16, 32, 3, 1, "stem"},
-    {16, 16, 32, 3, 1, "resnet stage 1"},
-    {16, 32, 32, 3, 2, "resnet"},
-    {16, 32, 32, 1, 2, "resnet shortcut"},
-    {32, 32, 16, 3, 1, "resnet stage 2"},
-    {32, 64, 16, 3, 2, "resnet"},
-    {32, 64, 16, 1, 2, "resnet shortcut"},
-    {64, 64, 8, 3, 1, "resnet stage 3"},
-    {3, 32, 32, 3, 1, "stem x4"},
-    {16, 32, 32, 3, 1, "wrn_2 stage 1"},
-    {32, 32, 32, 3, 1, "wrn_2 stage 1"},
-    {32, 64, 32, 3, 1, "x4 stage 1"},
-    {64, 64, 32, 3, 1, "x4 stage 1"},
-    {32, 64, 32, 1, 1, "x4 shortcut"},
-    {64, 64, 16, 3, 1, "wrn_2 stage 2"},
-    {64, 128, 32, 3, 2, "x4"},
-    {64, 128, 32, 1, 2, "x4 shortcut"},
-    {128, 128, 16, 3, 1, "x4 stage 2"},
-    {128, 128, 8, 3, 1, "wrn_2 stage 3"},
-    {128, 256, 16, 3, 2, "x4"},
-    {128, 256, 16, 1, 2, "x4 shortcut"},
-    {256, 256, 8, 3, 1, "x4 stage 3"},
+    {3, 16, 32, 3, 1, 1, "stem"},
+    {16, 16, 32, 3, 1, 1, "resnet stage 1"},
+    {16, 32, 32, 3, 2, 1, "resnet"},
+    {16, 32, 32, 1, 2, 1, "resnet shortcut"},
+    {32, 32, 16, 3, 1, 1, "resnet stage 2"},
+    {32, 64, 16, 3, 2, 1, "resnet"},
+    {32, 64, 16, 1, 2, 1, "resnet shortcut"},
+    {64, 64, 8, 3, 1, 1, "resnet stage 3"},
+    {3, 32, 32, 3, 1, 1, "stem x4"},
+    {16, 32, 32, 3, 1, 1, "wrn_2 stage 1"},
+    {32, 32, 32, 3, 1, 1, "wrn_2 stage 1"},
+    {32, 64, 32, 3, 1, 1, "x4 stage 1"},
+    {64, 64, 32, 3, 1, 1, "x4 stage 1"},
+    {32, 64, 32, 1, 1, 1, "x4 shortcut"},
+    {64, 64, 16, 3, 1, 1, "wrn_2 stage 2"},
+    {64, 128, 32, 3, 2, 1, "x4"},
+    {64, 128, 32, 1, 2, 1, "x4 shortcut"},
+    {128, 128, 16, 3, 1, 1, "x4 stage 2"},
+    {128, 128, 8, 3, 1, 1, "wrn_2 stage 3"},
+    {128, 256, 16, 3, 2, 1, "x4"},
+    {128, 256, 16, 1, 2, 1, "x4 shortcut"},
+    {256, 256, 8, 3, 1, 1, "x4 stage 3"},
+    {64, 64, 16, 3, 1, 2, "seg layer 3"},
+    {64, 32, 16, 3, 1, 2, "seg head"},
+    {64, 32, 16, 3, 1, 4, "seg head"},
 };
 
 static const struct {
@@ -65,8 +68,8 @@ static dt_op operation(const shape *s, dt_kind kind, size_t batch)
                                .kernel_h = s->kernel,
                                .kernel_w = s->kernel,
                                .stride = s->stride,
-                               .pad = s->kernel / 2,
-                               .dilation = 1,
+                               .pad = s->kernel / 2 * s->dilation,
+                               .dilation = s->dilation,
                                .groups = 1};
     op.in[0] = kind == DT_OP_CONV ? x : y;
     op.in[1] = kind == DT_OP_CONV_GRAD_WEIGHT ? x : w;
@@ -124,8 +127,8 @@ static void table(dt_device *d, const options *o)
         for (size_t j = 0; j < DT_COUNT(directions); j++) {
             const shape *s = &shapes[i];
             char name[64];
-            snprintf(name, sizeof name, "%zux%zu %zu->%zu @%zu /%zu %s", s->kernel, s->kernel, s->in, s->out, s->side,
-                     s->stride, s->where);
+            snprintf(name, sizeof name, "%zux%zu %zu->%zu @%zu /%zu x%zu %s", s->kernel, s->kernel, s->in, s->out,
+                     s->side, s->stride, s->dilation, s->where);
             if ((o->only && !strstr(name, o->only)) || (s->in == 3 && directions[j].kind == DT_OP_CONV_GRAD_INPUT))
                 continue;
             const dt_op op = operation(s, directions[j].kind, o->batch);

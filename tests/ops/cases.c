@@ -51,6 +51,7 @@ static const op_size dense_convolutions[] = {
     PADDED(1, 16, 25, 30, 24, 3, 1, 12, 0, 12, false), PADDED(1, 8, 26, 25, 16, 3, 1, 24, 0, 24, false),
     PADDED(1, 8, 40, 9, 8, 3, 1, 36, 0, 36, true),     PADDED(1, 16, 8, 8, 16, 3, 1, 12, 0, 12, false),
     PADDED(1, 8, 17, 16, 8, 3, 2, 2, 0, 2, false),     PADDED(1, 8, 12, 12, 8, 5, 1, 6, 0, 3, false),
+    PADDED(2, 16, 16, 24, 8, 3, 1, 2, 0, 2, true),     PADDED(1, 8, 24, 12, 16, 3, 1, 3, 0, 3, false),
 };
 #define DENSE_CONVOLUTIONS .sizes = dense_convolutions, .n_sizes = DT_COUNT(dense_convolutions), .a_of_size = true
 

@@ -1,6 +1,6 @@
 /* Convolutions of the cpu device on shapes that its implementations treat differently: Winograd with a common and
- * with own sums of weight gradients, several chunks, maps of one tile; direct convolution with every stride, odd
- * sizes, kernels wider than the picture, channels that are no whole vectors; every second shape with a bias. Against
+ * with own sums of weight gradients, several chunks, maps of one tile, dilation; direct convolution with every stride,
+ * odd sizes, kernels wider than the picture, channels that are no whole vectors; every second shape with a bias. Against
  * the reference, at every instruction set and with threads that do not divide the work evenly. The short list of
  * tests/ops has the rest of the operations. */
 #include "device/device.h"
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 typedef struct shape {
-    size_t n, in, h, w, out, kernel, stride, pad;
+    size_t n, in, h, w, out, kernel, stride, pad, dilation;
 } shape;
 
 static const dt_kind kinds[] = {DT_OP_CONV, DT_OP_CONV_GRAD_INPUT, DT_OP_CONV_GRAD_WEIGHT};
@@ -21,15 +21,15 @@ static const dt_kind kinds[] = {DT_OP_CONV, DT_OP_CONV_GRAD_INPUT, DT_OP_CONV_GR
 static dt_op operation(const shape *s, bool bias, dt_kind kind)
 {
     const dt_shape x = {s->n, s->in, s->h, s->w}, w = {s->out, s->in, s->kernel, s->kernel};
-    const dt_shape y = {s->n, s->out, (s->h + 2 * s->pad - s->kernel) / s->stride + 1,
-                        (s->w + 2 * s->pad - s->kernel) / s->stride + 1};
+    const size_t reach = s->dilation * (s->kernel - 1) + 1;
+    const dt_shape y = {s->n, s->out, (s->h + 2 * s->pad - reach) / s->stride + 1, (s->w + 2 * s->pad - reach) / s->stride + 1};
     dt_op op = {.kind = kind, .n_in = 2, .n_out = 1};
     op.a.conv = (dt_conv_spec){.out_channels = s->out,
                                .kernel_h = s->kernel,
                                .kernel_w = s->kernel,
                                .stride = s->stride,
                                .pad = s->pad,
-                               .dilation = 1,
+                               .dilation = s->dilation,
                                .groups = 1,
                                .bias = bias};
     op.in[0] = kind == DT_OP_CONV ? x : y;
@@ -102,10 +102,10 @@ static void check(const shape *s, bool bias, const char *implementation, double 
             float *got = run(d, &op, note);
             const double error = relative_error(want, got, dt_shape_count(op.out[0]));
             if (!(error <= tolerance) || !strstr(note, implementation))
-                fail_msg("%s %zux%zux%zux%zu -> %zu, %zux%zu, stride %zu, pad %zu, %s: error %.3g over %.3g, by '%s', "
+                fail_msg("%s %zux%zux%zux%zu -> %zu, %zux%zu, stride %zu, pad %zu, dilation %zu, %s: error %.3g over %.3g, by '%s', "
                          "want '%s'",
                          dt_kind_name(op.kind), s->n, s->in, s->h, s->w, s->out, s->kernel, s->kernel, s->stride,
-                         s->pad, dt_isa_name((dt_isa)isa), error, tolerance, note, implementation);
+                         s->pad, s->dilation, dt_isa_name((dt_isa)isa), error, tolerance, note, implementation);
             dt_free(got);
             d->api->close(d);
         }
@@ -119,8 +119,9 @@ static void check(const shape *s, bool bias, const char *implementation, double 
 static void winograd_agrees_with_reference(void **state)
 {
     static const shape shapes[] = {
-        {5, 16, 12, 20, 32, 3, 1, 1}, {1, 32, 4, 4, 16, 3, 1, 1},   {40, 48, 8, 4, 16, 3, 1, 1},
-        {3, 96, 8, 8, 64, 3, 1, 1},   {70, 80, 8, 8, 112, 3, 1, 1},
+        {5, 16, 12, 20, 32, 3, 1, 1, 1}, {1, 32, 4, 4, 16, 3, 1, 1, 1},   {40, 48, 8, 4, 16, 3, 1, 1, 1},
+        {3, 96, 8, 8, 64, 3, 1, 1, 1},   {70, 80, 8, 8, 112, 3, 1, 1, 1}, {5, 32, 16, 24, 16, 3, 1, 2, 2},
+        {3, 16, 24, 12, 32, 3, 1, 3, 3}, {7, 48, 16, 16, 16, 3, 1, 4, 4},
     };
     (void)state;
     for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], i % 2, "winograd", 4e-6);
@@ -129,11 +130,11 @@ static void winograd_agrees_with_reference(void **state)
 static void direct_agrees_with_reference(void **state)
 {
     static const shape shapes[] = {
-        {5, 16, 12, 20, 32, 3, 2, 1}, {3, 7, 11, 9, 5, 3, 2, 1},   {2, 20, 13, 10, 33, 3, 3, 1},
-        {3, 5, 9, 9, 8, 5, 2, 2},     {2, 4, 6, 7, 6, 7, 1, 3},    {2, 3, 3, 3, 4, 5, 1, 2},
-        {2, 9, 10, 7, 16, 1, 2, 0},   {2, 8, 7, 7, 24, 1, 3, 0},   {1, 40, 9, 9, 72, 3, 1, 0},
-        {2, 6, 8, 8, 12, 3, 2, 0},    {1, 5, 6, 6, 7, 2, 2, 0},    {2, 3, 32, 32, 16, 3, 1, 1},
-        {1, 2, 5, 5, 3, 1, 1, 1},     {2, 130, 6, 5, 20, 3, 1, 1},
+        {5, 16, 12, 20, 32, 3, 2, 1, 1}, {3, 7, 11, 9, 5, 3, 2, 1, 1},   {2, 20, 13, 10, 33, 3, 3, 1, 1},
+        {3, 5, 9, 9, 8, 5, 2, 2, 1},     {2, 4, 6, 7, 6, 7, 1, 3, 1},    {2, 3, 3, 3, 4, 5, 1, 2, 1},
+        {2, 9, 10, 7, 16, 1, 2, 0, 1},   {2, 8, 7, 7, 24, 1, 3, 0, 1},   {1, 40, 9, 9, 72, 3, 1, 0, 1},
+        {2, 6, 8, 8, 12, 3, 2, 0, 1},    {1, 5, 6, 6, 7, 2, 2, 0, 1},    {2, 3, 32, 32, 16, 3, 1, 1, 1},
+        {1, 2, 5, 5, 3, 1, 1, 1, 1},     {2, 130, 6, 5, 20, 3, 1, 1, 1},
     };
     (void)state;
     for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], i % 2, "direct", 1e-6);
@@ -142,7 +143,7 @@ static void direct_agrees_with_reference(void **state)
 static void two_runs_give_the_same_bits(void **state)
 {
     static const shape shapes[] = {
-        {5, 16, 12, 20, 32, 3, 1, 1}, {36, 80, 8, 8, 112, 3, 1, 1}, {5, 16, 12, 20, 32, 3, 2, 1}};
+        {5, 16, 12, 20, 32, 3, 1, 1, 1}, {36, 80, 8, 8, 112, 3, 1, 1, 1}, {5, 16, 12, 20, 32, 3, 2, 1, 1}};
     (void)state;
     dt_device *d = opened(&dt_device_cpu, DT_ISA_AVX512, 3);
     for (size_t i = 0; i < DT_COUNT(shapes); i++)

@@ -1,7 +1,7 @@
 /* Which implementation a convolution gets. A fixed rule of shape, never a measurement at run time, so that the same
  * recipe gives the same bits. The first that fits:
  *
- *     winograd  3x3, stride 1, padding 1, height and width multiples of 4, channels whole vectors
+ *     winograd  3x3, stride 1, padding as dilation r, height and width multiples of 4 r, channels whole vectors
  *     direct    any kernel, padding, stride up to 3; no dilation, no groups
  *     dilated   stride 1, dilation 2 or more, no groups
  *     oneDNN    the rest
@@ -14,6 +14,8 @@
  *     3x3  64->64   8x8         450 / 448 / 370  (132 / 178 / 105)     winograd
  *     3x3  64->64   32x32       410 / 397 / 383  (122 / 130 /  86)     winograd
  *     3x3 256->256  8x8         424 / 436 / 367  (143 / 190 / 139)     winograd
+ *     3x3  64->64   16x16 r 2   494 / 495 / 461  (178 / 200 /  90)     winograd, batch 16
+ *     3x3  64->32   16x16 r 4   461 / 441 / 430  ( 34 / 195 /  62)     winograd, batch 16
  *     3x3   3->16   32x32       153 /   - / 161  (144 /   - /  98)     direct
  *     3x3  32->64   16x16 /2    172 / 160 / 147  (156 / 159 / 127)     direct
  *     3x3  64->128  32x32 /2    168 / 160 / 150  (113 / 125 / 106)     direct

@@ -1,4 +1,4 @@
-/* Convolutions with holes: stride 1, no groups, any dilation and padding.
+/* Convolutions with holes that Winograd has no tiles for: stride 1, no groups, any dilation and padding.
  *
  * The taps of a dilated kernel are no neighbours in memory, so the sum has one piece for each tap. Forward and for the
  * input, a block of places first copies what each tap meets, zeros where it reaches over the edge; then the block is
