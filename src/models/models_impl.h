@@ -19,11 +19,14 @@ const char *dt_part_name(dt_graph *g, const char *format, ...) DT_PRINTF(2, 3);
 dt_node dt_part_conv(dt_graph *g, dt_node x, size_t out_channels, size_t kernel, size_t stride, const char *format, ...) DT_PRINTF(6, 7);
 dt_node dt_part_norm(dt_graph *g, dt_node x, const char *format, ...) DT_PRINTF(3, 4);
 
-/* Convolution, norm, ReLU, named as in a torch.nn.Sequential: name.first and name.(first + 1). */
+/* Square convolution without bias, padded so that stride 1 keeps the size, and its norm. */
 typedef struct dt_conv_norm {
-    size_t channels, kernel, rate; /* rate: the distance between taps; 0: 1 */
-    bool torch_start;              /* dt_part_start_torch; else kaiming fan out */
+    size_t channels, kernel;
+    size_t rate, stride, groups; /* rate: the distance between taps. 0: 1 */
+    bool torch_start;            /* dt_part_start_torch; else kaiming fan out */
 } dt_conv_norm;
+dt_node dt_part_conv_norm(dt_graph *g, dt_node x, const dt_conv_norm *s, const char *conv, const char *norm);
+/* With a ReLU, named as in a torch.nn.Sequential: name.first and name.(first + 1). */
 dt_node dt_part_conv_norm_relu(dt_graph *g, dt_node x, const dt_conv_norm *s, const char *name, int first);
 
 /* How the weight (and bias) of a convolution or linear layer starts, where it is not as graph.h's layers do.

@@ -47,15 +47,20 @@ dt_node dt_part_norm(dt_graph *g, dt_node x, const char *format, ...)
     return dt_batch_norm(g, x, name);
 }
 
-dt_node dt_part_conv_norm_relu(dt_graph *g, dt_node x, const dt_conv_norm *s, const char *name, int first)
+dt_node dt_part_conv_norm(dt_graph *g, dt_node x, const dt_conv_norm *s, const char *conv, const char *norm)
 {
     const size_t rate = s->rate ? s->rate : 1;
-    const char *conv = dt_part_name(g, "%s.%d", name, first);
     x = dt_conv(g, x, conv, (dt_conv_spec){
-        .out_channels = s->channels, .kernel_h = s->kernel, .kernel_w = s->kernel, .stride = 1, .pad = rate * (s->kernel / 2), .dilation = rate,
+        .out_channels = s->channels, .kernel_h = s->kernel, .kernel_w = s->kernel, .stride = s->stride ? s->stride : 1,
+        .pad = rate * (s->kernel / 2), .dilation = rate, .groups = s->groups,
     });
     if (s->torch_start) dt_part_start_torch(g, conv);
-    return dt_relu(g, dt_part_norm(g, x, "%s.%d", name, first + 1));
+    return dt_batch_norm(g, x, norm);
+}
+
+dt_node dt_part_conv_norm_relu(dt_graph *g, dt_node x, const dt_conv_norm *s, const char *name, int first)
+{
+    return dt_relu(g, dt_part_conv_norm(g, x, s, dt_part_name(g, "%s.%d", name, first), dt_part_name(g, "%s.%d", name, first + 1)));
 }
 
 /* ---- start values ---------------------------------------------------------------------------------------------- */

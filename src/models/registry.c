@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define DT_FAMILIES(X) X(resnet) X(wrn) X(vgg) X(resnet_imagenet) X(segd) X(pspnet) X(deeplab) X(unet)
+#define DT_FAMILIES(X) X(resnet) X(wrn) X(vgg) X(resnet_imagenet) X(mobilenet_v1) X(mobilenet_v2) X(shufflenet_v1) X(shufflenet_v2) X(segd) X(pspnet) X(deeplab) X(unet)
 
 #define X(name) extern const dt_family dt_family_##name;
 DT_FAMILIES(X)

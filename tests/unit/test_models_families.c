@@ -41,6 +41,11 @@ static const row rows[] = {
     {"resnet34", 224, 21797672, 17060, 3663761408, BASIC, AT224, 512, "fc"},
     {"resnet50", 224, 25557032, 53173, 4089184256, BOTTLENECK, AT224, 2048, "fc"},
     {"resnet101", 224, 44549160, 105448, 7801405440, BOTTLENECK, AT224, 2048, "fc"},
+    {"mobilenet_half", 32, 812836, 18421, 6523648, {12, 16, 48, 160}, {16, 8, 4, 2}, 1280, "classifier.0"},
+    {"mobilenet_v1", 224, 4231976, 21915, 568740352, {128, 256, 512, 1024}, AT224, 1024, "fc"},
+    {"mobilenet_v2", 224, 3504872, 34164, 300774272, {24, 32, 96, 320}, AT224, 1280, "classifier.1"},
+    {"shufflenet_v1", 32, 949258, 23785, 38691456, {240, 480, 960}, {16, 8, 4}, 960, "linear"},
+    {"shufflenet_v2", 32, 1355528, 16236, 44504448, {116, 232, 464}, {16, 8, 4}, 1024, "linear"},
     {"wide_resnet50_2", 224, 68883240, 68277, 11398021120, BOTTLENECK, AT224, 2048, "fc"},
 };
 
@@ -140,6 +145,21 @@ static void parameters_stand_in_the_order_of_state_dict(void **state)
                 "layer2.0.shortcut.0.weight");
     CHECK_ORDER("resnet18", NORM("layer2.0.bn2"), "layer2.0.downsample.0.weight", NORM("layer2.0.downsample.1"), "layer2.1.conv1.weight");
     CHECK_ORDER("resnet34", NORM("layer4.2.bn2"), "fc.weight", "fc.bias");
+    CHECK_ORDER("mobilenet_half", "conv1.0.weight", NORM("conv1.1"), "blocks.0.0.conv.0.weight", NORM("blocks.0.0.conv.1"), "blocks.0.0.conv.3.weight",
+                NORM("blocks.0.0.conv.4"), "blocks.0.0.conv.6.weight", NORM("blocks.0.0.conv.7"), "blocks.1.0.conv.0.weight");
+    CHECK_ORDER("mobilenet_half", NORM("blocks.6.0.conv.7"), "conv2.0.weight", NORM("conv2.1"), "classifier.0.weight", "classifier.0.bias");
+    CHECK_ORDER("mobilenet_v2", "features.0.0.weight", NORM("features.0.1"), "features.1.conv.0.0.weight", NORM("features.1.conv.0.1"),
+                "features.1.conv.1.weight", NORM("features.1.conv.2"), "features.2.conv.0.0.weight", NORM("features.2.conv.0.1"),
+                "features.2.conv.1.0.weight", NORM("features.2.conv.1.1"), "features.2.conv.2.weight", NORM("features.2.conv.3"));
+    CHECK_ORDER("mobilenet_v2", NORM("features.17.conv.3"), "features.18.0.weight", NORM("features.18.1"), "classifier.1.weight", "classifier.1.bias");
+    CHECK_ORDER("mobilenet_v1", NORM("model.0.1"), "model.1.0.weight", NORM("model.1.1"), "model.1.3.weight", NORM("model.1.4"), "model.2.0.weight");
+    CHECK_ORDER("mobilenet_v1", NORM("model.13.4"), "fc.weight", "fc.bias");
+    CHECK_ORDER("shufflenet_v1", NORM("bn1"), "layer1.0.conv1.weight", NORM("layer1.0.bn1"), "layer1.0.conv2.weight", NORM("layer1.0.bn2"),
+                "layer1.0.conv3.weight", NORM("layer1.0.bn3"), "layer1.1.conv1.weight");
+    CHECK_ORDER("shufflenet_v2", NORM("bn1"), "layer1.0.conv1.weight", NORM("layer1.0.bn1"), "layer1.0.conv2.weight", NORM("layer1.0.bn2"),
+                "layer1.0.conv3.weight", NORM("layer1.0.bn3"), "layer1.0.conv4.weight", NORM("layer1.0.bn4"), "layer1.0.conv5.weight",
+                NORM("layer1.0.bn5"), "layer1.1.conv1.weight");
+    CHECK_ORDER("shufflenet_v2", NORM("layer3.3.bn3"), "conv2.weight", NORM("bn2"), "linear.weight", "linear.bias");
 }
 
 static void check_shape(const char *model, const char *parameter, dt_shape wanted)
@@ -159,6 +179,18 @@ static void weights_have_the_public_shapes(void **state)
     check_shape("resnet18", "layer2.0.downsample.0.weight", (dt_shape){128, 64, 1, 1});
     check_shape("wide_resnet50_2", "layer1.0.conv2.weight", (dt_shape){128, 128, 3, 3});
     check_shape("wide_resnet50_2", "layer1.0.conv3.weight", (dt_shape){256, 128, 1, 1});
+    check_shape("mobilenet_half", "blocks.0.0.conv.0.weight", (dt_shape){16, 16, 1, 1});
+    check_shape("mobilenet_half", "blocks.1.0.conv.3.weight", (dt_shape){48, 1, 3, 3});
+    check_shape("mobilenet_half", "conv2.0.weight", (dt_shape){1280, 160, 1, 1});
+    check_shape("mobilenet_v2", "features.1.conv.1.weight", (dt_shape){16, 32, 1, 1});
+    check_shape("mobilenet_v1", "model.2.3.weight", (dt_shape){128, 64, 1, 1});
+    check_shape("shufflenet_v1", "layer1.0.conv1.weight", (dt_shape){54, 24, 1, 1});
+    check_shape("shufflenet_v1", "layer1.0.conv3.weight", (dt_shape){216, 18, 1, 1});
+    check_shape("shufflenet_v1", "layer2.0.conv1.weight", (dt_shape){60, 80, 1, 1});
+    check_shape("shufflenet_v1", "layer2.0.conv3.weight", (dt_shape){240, 20, 1, 1});
+    check_shape("shufflenet_v2", "layer1.0.conv2.weight", (dt_shape){58, 24, 1, 1});
+    check_shape("shufflenet_v2", "layer1.0.conv5.weight", (dt_shape){58, 58, 1, 1});
+    check_shape("shufflenet_v2", "layer1.1.conv2.weight", (dt_shape){58, 1, 3, 3});
     for (size_t i = 0; i < DT_COUNT(rows); i++) {
         char head[64];
         snprintf(head, sizeof head, "%s.weight", rows[i].head);
@@ -190,6 +222,14 @@ static void initial_values_follow_the_families(void **state)
     check_start("resnet50_cifar", "linear.weight", DT_INIT_UNIFORM, 1 / sqrt(2048.0));
     check_start("resnet18", "conv1.weight", DT_INIT_NORMAL, sqrt(2.0 / (49 * 64)));
     check_start("resnet18", "fc.bias", DT_INIT_UNIFORM, 1 / sqrt(512.0));
+    /* out channels are not divided by groups */
+    check_start("mobilenet_half", "blocks.1.0.conv.3.weight", DT_INIT_NORMAL, sqrt(2.0 / (9 * 48)));
+    check_start("mobilenet_half", "classifier.0.weight", DT_INIT_NORMAL, 0.01);
+    check_start("mobilenet_v2", "classifier.1.bias", DT_INIT_ZERO, 0);
+    check_start("mobilenet_v1", "model.2.0.weight", DT_INIT_UNIFORM, 1 / 3.0);
+    check_start("shufflenet_v1", "layer2.0.conv1.weight", DT_INIT_UNIFORM, 1 / sqrt(80.0));
+    check_start("shufflenet_v2", "conv2.weight", DT_INIT_UNIFORM, 1 / sqrt(464.0));
+    check_start("shufflenet_v2", "linear.bias", DT_INIT_UNIFORM, 1 / sqrt(1024.0));
 }
 
 static void other_sizes_of_pictures_are_taken_where_the_network_can(void **state)
