@@ -6,6 +6,8 @@ A target is detached, so the sum of the losses gives each network the gradient o
 from torch import no_grad
 from torch.nn import functional as F
 
+import models
+
 IGNORE = 255     # a pixel without a label
 AUX_WEIGHT = 0.4
 PATCH = 4        # of the blocks in which two predictions of noise are compared
@@ -59,12 +61,12 @@ def classify(nets, batch, adm):
     log_p = [F.log_softmax(z, dim=1) for z in logits]
     losses = add_exchange([F.nll_loss(p, y) for p in log_p], lambda j, i: kl(log_p[j], log_p[i]).mean())
     if adm:
-        features = [t["features"] for t in taps]
-        for s, cosine in enumerate(agreement([net.fc for net in nets], features), 1):
+        heads, features = [models.head(net) for net in nets], [t["features"] for t in taps]
+        for s, cosine in enumerate(agreement(heads, features), 1):
             same, other = shares(cosine.detach().clamp(0, 1))
             losses[s] = losses[s] + (same * (1 - cosine)).mean()
             pooled = (other[:, None] * features[0]).mean(dim=(2, 3))
-            losses[0] = losses[0] + F.cross_entropy(nets[0].fc(pooled), y) / (len(nets) - 1)
+            losses[0] = losses[0] + F.cross_entropy(heads[0](pooled), y) / (len(nets) - 1)
     return losses
 
 
