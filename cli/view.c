@@ -161,10 +161,17 @@ void cli_view_open(cli_view *view, bool quiet)
     for (size_t i = 0; i < DUET_MAX_NETWORKS; i++) view->best[i] = (double)NAN;
 }
 
+static void on_meet(void *user, const char *table)
+{
+    (void)user;
+    printf("\n%s", table);
+    fflush(stdout);
+}
+
 duet_observer cli_view_observer(cli_view *view)
 {
     if (view->quiet) return (duet_observer){.user = view};
-    return (duet_observer){.progress = on_progress, .epoch = on_epoch, .log = on_log, .user = view};
+    return (duet_observer){.progress = on_progress, .epoch = on_epoch, .log = on_log, .user = view, .meet = on_meet};
 }
 
 /* ---- the table at the end ----------------------------------------------------------------------------------- */

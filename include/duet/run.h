@@ -50,6 +50,8 @@ typedef struct duet_observer {
     void (*epoch)(void *user, const duet_epoch *epoch);
     void (*log)(void *user, const char *text); /* one sentence, without a newline */
     void *user;
+    /* Once, before the first step, where the recipe has `adm`: how each teacher and student meet, as a table of lines. */
+    void (*meet)(void *user, const char *table);
 } duet_observer;
 
 /* ---- the run ------------------------------------------------------------------------------------------------ */

@@ -31,6 +31,9 @@ static void print_head(const dt_recipe *r, const dt_session *s, dt_text *out)
     for (int i = 0; i < r->n_networks; i++)
         dt_text_append(out, "  %-12s %s%s\n", r->networks[i].name, r->networks[i].model, r->networks[i].frozen ? ", frozen" : "");
     dt_text_append(out, "device: %s\n\n", device);
+    const size_t before = out->length;
+    dt_session_meetings(s, out);
+    if (out->length > before) dt_text_append(out, "\n");
 }
 
 static duet_status print_plan(const dt_recipe *r, const dt_data_facts *facts, int profile_runs, dt_text *out, duet_error *err)

@@ -80,6 +80,12 @@ static void on_log(void *user, const char *text)
     run->options.observer.log(run->options.observer.user, text);
 }
 
+static void on_meet(void *user, const char *table)
+{
+    const duet_run *run = user;
+    run->options.observer.meet(run->options.observer.user, table);
+}
+
 /* ---- training ----------------------------------------------------------------------------------------------- */
 
 duet_status duet_run_train(duet_run *run, duet_error *err)
@@ -92,6 +98,7 @@ duet_status duet_run_train(duet_run *run, duet_error *err)
         .resume = run->options.resume,
         .max_steps = run->options.max_steps,
         .observer = {.progress = o->progress ? on_progress : NULL, .epoch = o->epoch ? on_epoch : NULL,
+                     .meet = o->meet ? on_meet : NULL,
                      .log = {.emit = o->log ? on_log : NULL, .user = run}, .user = run},
         .stop = &run->stop,
         .source = run->data ? run->data->source : NULL,

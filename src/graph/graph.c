@@ -210,6 +210,25 @@ dt_node dt_parameter_node(dt_graph *g, const char *name, dt_shape s, int rank, b
     return x;
 }
 
+double dt_node_macs(const dt_graph *g, dt_node x)
+{
+    const dt_graph_node *n = &g->nodes[x];
+    const double outputs = (double)dt_shape_count(n->shape);
+    if (n->kind == DT_OP_CONV) {
+        const dt_shape weight = g->nodes[n->in[1]].shape; /* [out, in / groups, kh, kw] */
+        return outputs * (double)(weight.c * weight.h * weight.w);
+    }
+    if (n->kind == DT_OP_MATMUL) {
+        const dt_shape a = g->nodes[n->in[0]].shape;
+        return outputs * (double)(n->a.matmul.transpose_a ? a.n * a.h * a.w : a.c);
+    }
+    if (n->kind == DT_OP_BATCH_MATMUL) {
+        const dt_shape a = g->nodes[n->in[0]].shape;
+        return outputs * (double)(n->a.matmul.transpose_a ? a.h * a.w : a.c);
+    }
+    return 0;
+}
+
 dt_node dt_storage_of(const dt_graph *g, dt_node x)
 {
     while (g->nodes[x].kind == DT_OP_RESHAPE || g->nodes[x].kind == DT_OP_DETACH) x = g->nodes[x].in[0];

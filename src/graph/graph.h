@@ -250,6 +250,8 @@ const char *dt_kind_name(dt_kind kind);
 static inline size_t dt_shape_count(dt_shape s) { return s.n * s.c * s.h * s.w; } /* the graph checked that it fits */
 static inline bool dt_shape_equal(dt_shape a, dt_shape b) { return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w; }
 dt_shape dt_shape_of(const dt_graph *g, dt_node x); /* {0,0,0,0} for DT_NONE */
+/* Multiply-adds of a node of the forward pass, padding taps counted: convolutions and matrix products have any. */
+double dt_node_macs(const dt_graph *g, dt_node x);
 
 /* ---- layers: what models are built from -------------------------------------------------------------------- */
 

@@ -49,7 +49,16 @@ typedef struct pair {
     int teacher, student;
     dt_node u_teacher, u_student; /* on the common grid */
     dt_node similarity;           /* with its gradient, if it has one */
+    double macs;                  /* of what was built for this pair */
 } pair;
+
+/* Of the nodes from `first` on. */
+static double macs_since(const dt_graph *g, size_t first)
+{
+    double macs = 0;
+    for (size_t i = first; i < g->n_nodes; i++) macs += dt_node_macs(g, (dt_node)i);
+    return macs;
+}
 
 static bool is_vector_view(int view)
 {
@@ -319,7 +328,7 @@ static void add_to_losses(const adm *a, int i, double weight, dt_node x)
 }
 
 /* The term of one network, the mean over its n partners, given the pairs it is in: L_co of a student, L_di of a teacher. */
-static void add_network(const adm *a, int i, const pair *const *pairs, int n)
+static void add_network(const adm *a, int i, pair *const *pairs, int n)
 {
     const dt_peer *own = &a->peers->at[i];
     const bool student = own->role == DT_ROLE_STUDENT;
@@ -329,8 +338,10 @@ static void add_network(const adm *a, int i, const pair *const *pairs, int n)
     dt_node total = DT_NONE, right = DT_NONE;
     for (int k = 0; k < n; k++) {
         dt_node accuracy = DT_NONE, loss;
+        const size_t first = a->g->n_nodes;
         if (student) loss = form == CONSENSUS_ALIGN ? align(a, pairs[k]) : answer_from_consensus(a, pairs[k], &accuracy);
         else loss = form == DIVERGENCE_REPEL ? repel(a, pairs[k]) : answer_from_divergence(a, pairs[k], &accuracy);
+        pairs[k]->macs += macs_since(a->g, first);
         total = accumulate(a->g, total, loss);
         if (accuracy != DT_NONE) right = accumulate(a->g, right, accuracy);
     }
@@ -463,6 +474,30 @@ duet_status dt_adm_look(dt_graph *g, const dt_peers *peers, const dt_adm_config 
     return dt_graph_check(g, err);
 }
 
+/* What is compared of each network; *macs: what that costs, divided among the pairs in which it is. */
+static void look_at_networks(adm *a, int n_teachers, int n_students, double macs[DT_MAX_NETWORKS])
+{
+    for (int i = 0; i < a->peers->n; i++) {
+        const dt_peer *p = &a->peers->at[i];
+        if (p->role == DT_ROLE_PEER) continue;
+        const size_t first = a->g->n_nodes;
+        a->view[i] = view_of(a, p);
+        macs[i] = macs_since(a->g, first) / (p->role == DT_ROLE_TEACHER ? n_students : n_teachers);
+        if (a->peers->targets.mask != DT_NONE) measure_network(a, p);
+    }
+}
+
+static void describe_pair(const adm *a, const pair *p)
+{
+    dt_losses *out = a->out;
+    out->adm_pairs[out->n_adm_pairs++] = (dt_adm_pair){
+        .teacher = p->teacher, .student = p->student, .stage = stage_names[a->c->stage], .view = view_names[a->c->view],
+        .teacher_map = dt_shape_of(a->g, map_at(&a->peers->at[p->teacher].built, a->c->stage)),
+        .student_map = dt_shape_of(a->g, map_at(&a->peers->at[p->student].built, a->c->stage)),
+        .compared = dt_shape_of(a->g, p->u_student), .macs = p->macs,
+    };
+}
+
 duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *c, dt_losses *losses, duet_error *err)
 {
     if (!c->enabled) return DUET_OK;
@@ -475,18 +510,16 @@ duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *
     for (int i = 0; i < n_teachers; i++)
         for (int j = 0; j < n_students; j++) DT_TRY(check_maps(&a, teachers[i], students[j], err));
 
-    for (int i = 0; i < peers->n; i++)
-        if (peers->at[i].role != DT_ROLE_PEER) a.view[i] = view_of(&a, &peers->at[i]);
-    for (int i = 0; i < peers->n && peers->targets.mask != DT_NONE; i++)
-        if (peers->at[i].role != DT_ROLE_PEER) measure_network(&a, &peers->at[i]);
-    pair pairs[DT_MAX_NETWORKS][DT_MAX_NETWORKS];
+    double view_macs[DT_MAX_NETWORKS];
+    pair pairs[DT_MAX_NETWORKS][DT_MAX_NETWORKS], *own[DT_MAX_NETWORKS];
+    look_at_networks(&a, n_teachers, n_students, view_macs);
     for (int i = 0; i < n_teachers; i++) {
         for (int j = 0; j < n_students; j++) {
             pairs[i][j] = compare(&a, teachers[i], students[j]);
+            pairs[i][j].macs = view_macs[teachers[i]] + view_macs[students[j]];
             if (peers->targets.mask != DT_NONE) measure_foreground(&a, &pairs[i][j]);
         }
     }
-    const pair *own[DT_MAX_NETWORKS];
     for (int i = 0; i < n_teachers; i++) {
         for (int j = 0; j < n_students; j++) own[j] = &pairs[i][j];
         add_network(&a, teachers[i], own, n_students);
@@ -495,6 +528,8 @@ duet_status dt_adm_add(dt_graph *g, const dt_peers *peers, const dt_adm_config *
         for (int i = 0; i < n_teachers; i++) own[i] = &pairs[i][j];
         add_network(&a, students[j], own, n_teachers);
     }
+    for (int i = 0; i < n_teachers; i++)
+        for (int j = 0; j < n_students; j++) describe_pair(&a, &pairs[i][j]);
     log_pairs(&a);
     return dt_graph_check(g, err);
 }

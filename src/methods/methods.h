@@ -24,7 +24,7 @@ typedef struct dt_peers {
     dt_node ramp_epoch; /* input [1,1,1,1]: the epoch, from 0, as a real: warm-up ramps are built from it */
 } dt_peers;
 
-enum { DT_MAX_VARIANTS = 4, DT_MAX_TERMS = 48, DT_MAX_CHOICE_SCALARS = 16 };
+enum { DT_MAX_VARIANTS = 4, DT_MAX_TERMS = 48, DT_MAX_CHOICE_SCALARS = 16, DT_MAX_ADM_PAIRS = 12 };
 
 /* A value worth logging: its mean over the epoch goes to metrics.csv. */
 typedef struct dt_term {
@@ -32,6 +32,15 @@ typedef struct dt_term {
     dt_node node;  /* scalar */
     int variant;   /* -1: in every step */
 } dt_term;
+
+/* How a teacher and a student meet in ADM, for people to see before it happens. */
+typedef struct dt_adm_pair {
+    int teacher, student;
+    const char *stage, *view;      /* "features", "class" */
+    dt_shape teacher_map, student_map; /* of the networks, [n, c, h, w] */
+    dt_shape compared;             /* [n, length of the view's vectors, h, w]: the smaller grid */
+    double macs;                   /* of the forward pass, for the batch; what several pairs share is divided among them */
+} dt_adm_pair;
 
 typedef struct dt_losses {
     int n_variants;                                  /* 1 unless the method has a choice */
@@ -41,6 +50,8 @@ typedef struct dt_losses {
     int n_choice;
     dt_term terms[DT_MAX_TERMS];
     int n_terms;
+    dt_adm_pair adm_pairs[DT_MAX_ADM_PAIRS];         /* in the order of teachers, then of students */
+    int n_adm_pairs;
     /* Method state that changes between epochs (KDCL general): input nodes it fills in `refresh`. */
     dt_node epoch_input;                             /* [1,K,1,1] or DT_NONE */
 } dt_losses;

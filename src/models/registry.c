@@ -64,25 +64,6 @@ duet_status dt_model_check_size(const dt_model *m, size_t height, size_t width, 
 
 /* ---- what a network costs ------------------------------------------------------------------------------------- */
 
-/* Multiply-adds of one node, padding taps counted: only convolutions and matrix products have any. */
-static double node_macs(const dt_graph *g, const dt_graph_node *n)
-{
-    const double outputs = (double)dt_shape_count(n->shape);
-    if (n->kind == DT_OP_CONV) {
-        const dt_shape weight = g->nodes[n->in[1]].shape; /* [out, in / groups, kh, kw] */
-        return outputs * (double)(weight.c * weight.h * weight.w);
-    }
-    if (n->kind == DT_OP_MATMUL) {
-        const dt_shape a = g->nodes[n->in[0]].shape;
-        return outputs * (double)(n->a.matmul.transpose_a ? a.n * a.h * a.w : a.c);
-    }
-    if (n->kind == DT_OP_BATCH_MATMUL) {
-        const dt_shape a = g->nodes[n->in[0]].shape;
-        return outputs * (double)(n->a.matmul.transpose_a ? a.h * a.w : a.c);
-    }
-    return 0;
-}
-
 static void count(const dt_graph *g, dt_model_facts *facts)
 {
     size_t norms = 0;
@@ -91,7 +72,7 @@ static void count(const dt_graph *g, dt_model_facts *facts)
         *(g->parameters[i].trained ? &facts->parameters : &facts->buffers) += elements;
     }
     for (size_t i = 0; i < g->n_nodes; i++) {
-        facts->macs += node_macs(g, &g->nodes[i]);
+        facts->macs += dt_node_macs(g, (dt_node)i);
         norms += g->nodes[i].kind == DT_OP_BN_APPLY;
     }
     facts->buffers += norms; /* PyTorch's num_batches_tracked, one number each */

@@ -238,6 +238,17 @@ static duet_status list_class_names(dt_run *run, duet_error *err)
     return dt_text_ok(&run->class_names) ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the names of %zu classes", f->classes);
 }
 
+static duet_status show_meetings(dt_run *run, duet_error *err)
+{
+    const dt_observer *o = &run->options->observer;
+    dt_text table = {0};
+    if (o->meet) dt_session_meetings(run->session, &table);
+    const bool fine = dt_text_ok(&table);
+    if (fine && table.length) o->meet(o->user, table.bytes);
+    dt_text_release(&table);
+    return fine ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for a table");
+}
+
 static duet_status open_run(dt_run *run, duet_error *err)
 {
     const dt_recipe *r = run->recipe;
@@ -253,6 +264,7 @@ static duet_status open_run(dt_run *run, duet_error *err)
     DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
     DT_TRY(make_noise(run, err));
     DT_TRY(open_loaders(run, err));
+    DT_TRY(show_meetings(run, err));
     return found == DT_FOLDER_CHECKPOINT ? resume(run, err) : start(run, err);
 }
 

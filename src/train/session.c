@@ -172,6 +172,7 @@ static duet_status build_graph(dt_session *s, const dt_data_facts *data, duet_er
     dt_graph_set_variant(s->graph, -1);
     make_inputs(s, data);
     for (int i = 0; i < r->n_networks; i++) DT_TRY(build_network(s, i, data, err));
+    for (size_t i = 0; i < s->graph->n_nodes; i++) s->forward_macs += dt_node_macs(s->graph, (dt_node)i);
     DT_TRY(build_losses(s, data, err));
     return add_backward(s, err);
 }

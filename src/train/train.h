@@ -242,6 +242,7 @@ typedef struct dt_session {
     dt_graph *graph;          /* the training step */
     dt_peers peers;
     dt_losses losses; /* its nodes can be read after a step: losses, terms, choice; a term only when its variant ran */
+    double forward_macs; /* multiply-adds of all networks forward, for a batch */
     dt_state *state;
     dt_program *step;
     dt_text left_out[DT_MAX_NETWORKS]; /* what an init file that need not hold the whole network had for it; empty: there was none */
@@ -260,6 +261,8 @@ typedef struct dt_session {
  * seed). data must hold the training images left after the validation split was taken: methods are checked with it. */
 duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err);
 void dt_session_destroy(dt_session *s);
+/* How teachers and students meet in ADM: a table of at most 80 columns, nothing where there is no ADM. */
+void dt_session_meetings(const dt_session *s, dt_text *out);
 /* Compiles `eval`: every network in inference mode, on the session's own weights. A second call does nothing. */
 duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, duet_error *err);
 /* Networks whose parameters a step changes: neither frozen nor without a loss in every variant. */
@@ -301,6 +304,7 @@ typedef struct dt_epoch_report {
 typedef struct dt_observer {
     void (*progress)(void *user, const dt_progress *p); /* every log_every steps and at least once a second */
     void (*epoch)(void *user, const dt_epoch_report *e);
+    void (*meet)(void *user, const char *table); /* dt_session_meetings, once, before the first step; not called where there is nothing to say */
     dt_log_sink log;
     void *user;
 } dt_observer;
