@@ -38,6 +38,16 @@ typedef struct dt_class_table {
     const uint8_t (*colours)[3]; /* as in dt_data_facts, as ids is; either may be NULL */
     const uint8_t *ids;
 } dt_class_table;
+/* What a caller wants to open, and how. */
+typedef struct dt_source_request {
+    const char *name, *path;
+    uint64_t seed;
+    bool skip;      /* pictures that cannot be read: left out and said, instead of refused with an error */
+    size_t buffer;  /* tar: over how many pictures a shuffle reaches; 0: DT_TAR_BUFFER */
+    const dt_log_sink *log;
+} dt_source_request;
+enum { DT_TAR_BUFFER = 4096 };
+
 /* A kind of data set. `open` checks everything that can be checked without reading all pixels twice; what it found
  * (records, SHA-256 of known files, a short file that was accepted) goes to the log. path may be NULL: then
  * $DUET_DATA/<name> was already looked up by the caller. */
@@ -45,6 +55,8 @@ typedef struct dt_source_kind {
     const char *name, *help, *needs; /* needs: "train.bin and test.bin, or cifar-100-binary.tar.gz"; NULL: nothing */
     duet_status (*open)(const struct dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
                         dt_source **out, duet_error *err);
+    /* In place of open, for data sets whose pictures are files and may be broken one by one; NULL: open does. */
+    duet_status (*open_as)(const struct dt_source_kind *kind, const struct dt_source_request *q, dt_source **out, duet_error *err);
     const void *data; /* of the kind */
     const dt_class_table *classes; /* known without any file; NULL: only an opened set knows */
 } dt_source_kind;
@@ -85,6 +97,7 @@ const dt_source_kind *dt_source_kind_at(size_t i); /* NULL past the end */
 const dt_source_kind *dt_source_kind_find(const char *name, duet_error *err);
 duet_status dt_source_open(const char *name, const char *path, uint64_t seed, const dt_log_sink *log, dt_source **out,
                            duet_error *err);
+duet_status dt_source_open_as(const dt_source_request *q, dt_source **out, duet_error *err);
 void dt_source_close(dt_source *s);
 
 /* ---- augmentation ---------------------------------------------------------------------------------------------- */
@@ -140,8 +153,8 @@ duet_status dt_square_of_record(const dt_squares *to, const dt_source *s, dt_spl
 
 /* ---- what networks see ----------------------------------------------------------------------------------------- */
 
-typedef enum dt_normalise { DT_NORMALISE_DATA, DT_NORMALISE_IMAGENET, DT_NORMALISE_CIRKD, DT_NORMALISE_SYMMETRIC } dt_normalise;
-#define DT_NORMALISE_CHOICES "data|imagenet|cirkd"
+typedef enum dt_normalise { DT_NORMALISE_DATA, DT_NORMALISE_IMAGENET, DT_NORMALISE_CIRKD, DT_NORMALISE_MEASURE, DT_NORMALISE_SYMMETRIC } dt_normalise;
+#define DT_NORMALISE_CHOICES "data|imagenet|cirkd|measure"
 extern const char *const dt_normalise_names[]; /* in the order of dt_normalise; NULL at the end */
 /* A byte becomes (byte / unit - mean) / std of its channel. */
 typedef struct dt_normalisation {
@@ -149,7 +162,7 @@ typedef struct dt_normalisation {
     bool bgr;                    /* blue first */
 } dt_normalisation;
 /* data: the data set's constants; imagenet: torchvision's; cirkd: BGR minus (104.007, 116.669, 122.679), not divided;
- * symmetric: byte / 127.5 - 1. */
+ * measure: as data, where the caller has put what dt_measure_pixels found into *f; symmetric: byte / 127.5 - 1. */
 dt_normalisation dt_normalisation_of(dt_normalise n, const dt_data_facts *f);
 
 /* Noise for learning to denoise: the picture becomes x_t = signal[t] x_0 + noise[t] eps.
@@ -182,6 +195,7 @@ typedef struct dt_loader_spec {
     const dt_noising *noising;         /* borrowed as long as the loader; NULL: none */
     int views;        /* how many independently augmented copies of each image: 1 = shared */
     uint64_t seed;
+    bool skip;        /* in the place of a record that cannot be read stands the next one of the pass that can */
     int workers;      /* >= 1 threads */
     int slots;        /* ring size; 0: workers + 2 */
 } dt_loader_spec;
@@ -203,6 +217,8 @@ typedef struct dt_batch {
  *
  * Bits:    record r of view v is augmented by the stream (seed, DT_PURPOSE_AUGMENT, epoch, v << 56 | r), the order of a
  *          shuffled pass is by (seed, DT_PURPOSE_SHUFFLE, epoch, 0): workers and slots change nothing.
+ * Skip:    the record in place p of a pass that cannot be read is replaced by that in place p + 1, p + 2, .. (after the last the
+ *          first), varied by the random numbers of the one it stands for. After 1000 in vain the pass ends with an error.
  * Owns:    its batches. A batch is the caller's from dt_loader_next to dt_loader_give_back; several may be held, as
  *          many as there are slots, and given back in any order. All must be back before the next dt_loader_start.
  * Errors:  DUET_ARG (batch, views, workers, slots, an index past the end, no whole batch with drop_last; a crop that
@@ -223,6 +239,15 @@ void dt_loader_give_back(dt_loader *l, dt_batch *b);
 /* After dt_loader_next gave NULL: DUET_OK at the end of the pass, else what was wrong with the first record that could
  * not be read, the same whatever the number of workers. Forgotten by the next dt_loader_start. */
 duet_status dt_loader_status(const dt_loader *l, duet_error *err);
+
+/* How many records of the pass that was started last have had another in their place so far; *first: what was wrong with the first of
+ * them in the order of the pass, "" for none; valid until the next dt_loader_start. */
+size_t dt_loader_skipped(dt_loader *l, const char **first);
+
+/* Mean and standard deviation of pixels / 255, channel by channel, over the records of a loader's spec (augmented as it says; it is
+ * the caller who leaves that out), at most `most` of them, evenly spread; *n: how many they were. Sums are exact: the same on
+ * every machine, whatever the workers. Errors: the loader's; DUET_DATA: a channel is the same everywhere. */
+duet_status dt_measure_pixels(const dt_loader_spec *spec, size_t most, float mean[3], float std[3], size_t *n, duet_error *err);
 
 /* Which training records are held out for validation. Splits 0..n-1 into training and `validation` held-out records
  * by (seed): rest[0..n-validation), held[0..validation), both ascending. */

@@ -171,6 +171,7 @@ typedef struct dt_file_set {
     uint8_t class_of[256];
     bool known[256];
     bool upright;       /* pictures are turned as their EXIF records say */
+    bool skip;          /* files whose heads are no good are left out and said */
     const char *values; /* what is known, for messages: "ids are 0 to 33"; NULL: said by the classes */
 } dt_file_set;
 duet_status dt_file_set_create(const dt_source_kind *kind, size_t classes, dt_file_set **out, duet_error *err);

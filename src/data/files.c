@@ -120,30 +120,59 @@ static duet_status measure(const dt_file_set *set, dt_picture_file *f, duet_erro
     return st;
 }
 
-static duet_status measure_split(dt_file_set *set, dt_split split, duet_error *err)
+/* Says the first few by name. */
+static void say_left_out(const dt_log_sink *log, const char *set, const duet_error *why, size_t number)
+{
+    enum { BY_NAME = 10 };
+    if (number <= BY_NAME) dt_say(log, "%s: left out: %s", set, why->message);
+}
+
+static duet_status measure_split(dt_file_set *set, dt_split split, const dt_log_sink *log, duet_error *err)
 {
     dt_data_facts *facts = &set->source.facts;
     dt_picture_files *files = &set->split[split];
+    size_t kept = 0;
+    duet_error own;
     for (size_t i = 0; i < files->n; i++) {
         dt_picture_file *f = &files->at[i];
-        DT_TRY(measure(set, f, err));
+        const duet_status st = measure(set, f, &own);
+        if (st && set->skip && st != DUET_MEMORY) {
+            say_left_out(log, facts->name, &own, i - kept + 1);
+            continue;
+        }
+        if (st) {
+            if (err) *err = own;
+            return st;
+        }
+        files->at[kept++] = *f;
         if (facts->height && (f->height != facts->height || f->width != facts->width)) facts->mixed_sizes = true;
         if (f->height > facts->height) facts->height = f->height;
         if (f->width > facts->width) facts->width = f->width;
     }
+    if (kept < files->n)
+        dt_say(log, "%s: %zu of %zu %s pictures cannot be read and are left out", facts->name, files->n - kept, files->n,
+               split == DT_SPLIT_TRAIN ? "training" : "validation");
+    files->n = kept;
     return DUET_OK;
+}
+
+static duet_status need_both(const dt_file_set *set, duet_error *err)
+{
+    const bool train = set->split[DT_SPLIT_TRAIN].n > 0, test = set->split[DT_SPLIT_TEST].n > 0;
+    if (train && test) return DUET_OK;
+    return dt_fail(err, DUET_DATA, "%s: no %s pictures; at least one to train on and one to judge by are needed", set->source.facts.name,
+                   train ? "validation" : "training");
 }
 
 duet_status dt_file_set_finish(dt_file_set *set, const dt_log_sink *log, duet_error *err)
 {
     dt_data_facts *facts = &set->source.facts;
+    DT_TRY(need_both(set, err));
+    DT_TRY(measure_split(set, DT_SPLIT_TRAIN, log, err));
+    DT_TRY(measure_split(set, DT_SPLIT_TEST, log, err));
+    DT_TRY(need_both(set, err));
     facts->train_images = set->split[DT_SPLIT_TRAIN].n;
     facts->test_images = set->split[DT_SPLIT_TEST].n;
-    if (!facts->train_images || !facts->test_images)
-        return dt_fail(err, DUET_DATA, "%s: no %s pictures; at least one to train on and one to judge by are needed",
-                       facts->name, facts->train_images ? "validation" : "training");
-    DT_TRY(measure_split(set, DT_SPLIT_TRAIN, err));
-    DT_TRY(measure_split(set, DT_SPLIT_TEST, err));
     const dt_normalisation imagenet = dt_normalisation_of(DT_NORMALISE_IMAGENET, facts);
     if (facts->std[0] == 0) {
         memcpy(facts->mean, imagenet.mean, sizeof facts->mean);

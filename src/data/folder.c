@@ -122,6 +122,18 @@ static duet_status search_split(search *s, const char *path, const dt_lines *cla
     return DUET_OK;
 }
 
+/* Has every class a training picture that is left? Records are sorted by class. */
+static duet_status check_left(const dt_file_set *set, const char *root, duet_error *err)
+{
+    const dt_picture_files *train = &set->split[DT_SPLIT_TRAIN];
+    int32_t next = 0;
+    for (size_t i = 0; i < train->n; i++)
+        if (train->at[i].label == next) next++;
+    if ((size_t)next == set->source.facts.classes) return DUET_OK;
+    return dt_fail(err, DUET_DATA, "%s/train/%s: none of its pictures can be read; a class needs at least one", root,
+                   set->source.facts.class_names[next]);
+}
+
 static duet_status fill(dt_file_set *set, const char *root, const dt_lines *classes, const dt_log_sink *log, duet_error *err)
 {
     set->source.facts.class_names = classes->at;
@@ -139,7 +151,8 @@ static duet_status fill(dt_file_set *set, const char *root, const dt_lines *clas
             dt_say(log, "folder: %zu other file%s in %s passed over, such as %s; pictures end in .jpg, .jpeg or .png", s.passed_over,
                    s.passed_over == 1 ? "" : "s", path, s.other);
     }
-    return dt_file_set_finish(set, log, err);
+    DT_TRY(dt_file_set_finish(set, log, err));
+    return check_left(set, root, err);
 }
 
 /* train/ and val/ in root. */
@@ -154,10 +167,9 @@ static duet_status check_root(const dt_source_kind *kind, const char *root, char
     return DUET_OK;
 }
 
-static duet_status open_folder(const dt_source_kind *kind, const char *root, uint64_t seed, const dt_log_sink *log, dt_source **out,
-                               duet_error *err)
+static duet_status open_folder(const dt_source_kind *kind, const dt_source_request *q, dt_source **out, duet_error *err)
 {
-    (void)seed;
+    const char *root = q->path;
     char train[4096];
     dt_arena arena = {0};
     dt_lines classes = {0};
@@ -171,7 +183,8 @@ static duet_status open_folder(const dt_source_kind *kind, const char *root, uin
         return st;
     }
     set->arena = arena; /* names of classes live as long as the set */
-    st = fill(set, root, &classes, log, err);
+    set->skip = q->skip;
+    st = fill(set, root, &classes, q->log, err);
     if (st) dt_source_close(&set->source);
     else *out = &set->source;
     return st;
@@ -181,5 +194,5 @@ const dt_source_kind dt_source_kind_folder = {
     .name = "folder",
     .help = "pictures of your own, in a folder for each class",
     .needs = "train/CLASS/ and val/CLASS/ with .jpg, .jpeg or .png files",
-    .open = open_folder,
+    .open_as = open_folder,
 };

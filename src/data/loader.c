@@ -64,6 +64,8 @@ struct dt_loader {
     uint32_t epoch;
     size_t claimed, taken, end; /* next step to claim, next to hand out, one past the last of the pass */
     bool stopping;
+    size_t skipped, first_skipped; /* records of the pass with another in their place; the first such place, */
+    duet_error first_error;        /* and what was wrong with the record in it */
     const duet_error *failure; /* of the pass, in its slot; NULL: none */
 };
 
@@ -142,7 +144,7 @@ static dt_rng stream_of(const dt_loader *l, uint32_t epoch, uint32_t record, int
 }
 
 /* Views that need the same part of the picture share its decoding. facts NULL: it is decoded already, whole. */
-static duet_status make_squares(const dt_loader *l, worker *w, const dt_picture_facts *facts, uint32_t epoch, uint32_t record,
+static duet_status make_squares(const dt_loader *l, worker *w, const dt_picture_facts *facts, uint32_t epoch, uint32_t key,
                                 size_t place, dt_batch *b, duet_error *err)
 {
     const dt_squares *to = &l->spec.squares;
@@ -150,7 +152,7 @@ static duet_status make_squares(const dt_loader *l, worker *w, const dt_picture_
     unsigned decoded = facts ? 0 : 8;
     if (facts) dt_picture_upright_size(facts, 8, &height, &width);
     for (int view = 0; view < l->spec.views; view++) {
-        const dt_cut cut = dt_cut_draw(to, stream_of(l, epoch, record, view), height, width);
+        const dt_cut cut = dt_cut_draw(to, stream_of(l, epoch, key, view), height, width);
         const unsigned eighths = facts && facts->jpeg ? dt_cut_eighths(&cut) : 8;
         if (eighths != decoded) DT_TRY(dt_picture_upright(w->encoded.bytes, w->encoded.n, facts, eighths, &w->picture, err));
         decoded = eighths;
@@ -161,8 +163,9 @@ static duet_status make_squares(const dt_loader *l, worker *w, const dt_picture_
     return DUET_OK;
 }
 
-/* All views of a record of any size, as squares. */
-static duet_status resize(const dt_loader *l, worker *w, uint32_t epoch, uint32_t record, size_t place, dt_batch *b, duet_error *err)
+/* All views of a record of any size, as squares. key: the record whose random numbers are used. */
+static duet_status resize(const dt_loader *l, worker *w, uint32_t epoch, uint32_t record, uint32_t key, size_t place, dt_batch *b,
+                          duet_error *err)
 {
     const dt_source *source = l->spec.source;
     dt_picture_facts facts;
@@ -170,18 +173,19 @@ static duet_status resize(const dt_loader *l, worker *w, uint32_t epoch, uint32_
         DT_TRY(source->read(source, l->spec.split, record, &w->record, err));
         b->labels[place] = w->record.label;
         w->picture = (dt_pixels){.rgb = w->record.pixels, .height = w->record.height, .width = w->record.width};
-        return make_squares(l, w, NULL, epoch, record, place, b, err);
+        return make_squares(l, w, NULL, epoch, key, place, b, err);
     }
     DT_TRY(source->fetch(source, l->spec.split, record, &w->encoded, err));
     b->labels[place] = w->encoded.label;
     duet_status st = dt_picture_measure_bytes(w->encoded.bytes, w->encoded.n, &facts, err);
-    if (!st) st = make_squares(l, w, &facts, epoch, record, place, b, err);
+    if (!st) st = make_squares(l, w, &facts, epoch, key, place, b, err);
     if (st) dt_context(err, "%s", w->encoded.name);
     return st;
 }
 
 /* All views of a record, its own size or the crop's. */
-static duet_status vary(const dt_loader *l, worker *w, uint32_t epoch, uint32_t record, size_t place, dt_batch *b, duet_error *err)
+static duet_status vary(const dt_loader *l, worker *w, uint32_t epoch, uint32_t record, uint32_t key, size_t place, dt_batch *b,
+                        duet_error *err)
 {
     const dt_source *source = l->spec.source;
     DT_TRY(source->read(source, l->spec.split, record, &w->record, err));
@@ -189,7 +193,7 @@ static duet_status vary(const dt_loader *l, worker *w, uint32_t epoch, uint32_t 
     b->height = l->cropped ? l->height : w->record.height;
     b->width = l->cropped ? l->width : w->record.width;
     for (int view = 0; view < l->spec.views; view++)
-        (l->cropped ? crop : augment)(l, w, stream_of(l, epoch, record, view), view, place, b);
+        (l->cropped ? crop : augment)(l, w, stream_of(l, epoch, key, view), view, place, b);
     return DUET_OK;
 }
 
@@ -210,11 +214,42 @@ static void add_noise(const dt_loader *l, uint32_t epoch, uint32_t record, size_
     dt_noise_apply(n, b->time[place], eps, values, image_of(b, 0, place), b->noise + place * values);
 }
 
+/* Remembers that the record of a place was no good: of several, the one that comes first, whoever meets it first. */
+static void note_skipped(dt_loader *l, size_t position, const duet_error *why)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->skipped++ == 0 || position < l->first_skipped) {
+        l->first_skipped = position;
+        l->first_error = *why;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+static bool may_skip(const dt_loader *l, duet_status st)
+{
+    return l->spec.skip && (st == DUET_DATA || st == DUET_IO);
+}
+
+/* The record of a place, or the next one that can be read. Deterministic: who is next is the order's to say. */
+static duet_status fill_place(const dt_loader *l, worker *w, uint32_t epoch, size_t position, size_t place, dt_batch *b, duet_error *err)
+{
+    enum { ATTEMPTS = 1000 };
+    const size_t n = l->spec.n_indices;
+    const uint32_t key = l->order[position];
+    duet_status st = (l->resized ? resize : vary)(l, w, epoch, key, key, place, b, err);
+    if (!may_skip(l, st)) return st;
+    note_skipped(w->loader, position, err);
+    for (size_t i = 1; i <= ATTEMPTS && i < n && may_skip(l, st); i++)
+        st = (l->resized ? resize : vary)(l, w, epoch, l->order[(position + i) % n], key, place, b, err);
+    if (st) dt_context(err, "no picture could be read in the place of one that is broken");
+    return st;
+}
+
 static duet_status fill_record(const dt_loader *l, worker *w, uint32_t epoch, size_t position, size_t place,
                                dt_batch *b, duet_error *err)
 {
     const uint32_t record = l->order[position];
-    DT_TRY((l->resized ? resize : vary)(l, w, epoch, record, place, b, err));
+    DT_TRY(fill_place(l, w, epoch, position, place, b, err));
     if (l->spec.noising) add_noise(l, epoch, record, position, place, b);
     return DUET_OK;
 }
@@ -544,6 +579,8 @@ void dt_loader_start(dt_loader *l, uint32_t epoch, size_t first_step)
     if (l->spec.shuffle) dt_shuffle(l->order, l->spec.n_indices, l->spec.seed, epoch);
     l->epoch = epoch;
     l->failure = NULL;
+    l->skipped = 0;
+    l->first_error.message[0] = '\0';
     l->claimed = l->taken = first_step;
     l->end = l->steps;
     pthread_cond_broadcast(&l->work);
@@ -581,6 +618,15 @@ duet_status dt_loader_status(const dt_loader *l, duet_error *err)
     if (!l->failure) return DUET_OK;
     if (err) *err = *l->failure;
     return l->failure->status;
+}
+
+size_t dt_loader_skipped(dt_loader *l, const char **first)
+{
+    pthread_mutex_lock(&l->lock);
+    const size_t n = l->skipped;
+    pthread_mutex_unlock(&l->lock);
+    *first = l->first_error.message;
+    return n;
 }
 
 void dt_loader_give_back(dt_loader *l, dt_batch *b)

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-const char *const dt_normalise_names[] = {"data", "imagenet", "cirkd", "symmetric", NULL};
+const char *const dt_normalise_names[] = {"data", "imagenet", "cirkd", "measure", "symmetric", NULL};
 
 dt_normalisation dt_normalisation_of(dt_normalise n, const dt_data_facts *f)
 {
@@ -12,7 +12,8 @@ dt_normalisation dt_normalisation_of(dt_normalise n, const dt_data_facts *f)
         return (dt_normalisation){255, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, false};
     case DT_NORMALISE_CIRKD: return (dt_normalisation){1, {104.007f, 116.669f, 122.679f}, {1, 1, 1}, true};
     case DT_NORMALISE_SYMMETRIC: return (dt_normalisation){127.5f, {1, 1, 1}, {1, 1, 1}, false};
-    case DT_NORMALISE_DATA: break;
+    case DT_NORMALISE_DATA:
+    case DT_NORMALISE_MEASURE: break;
     }
     dt_normalisation data = {.unit = 255};
     memcpy(data.mean, f->mean, sizeof data.mean);

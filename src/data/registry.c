@@ -35,9 +35,14 @@ const dt_source_kind *dt_source_kind_find(const char *name, duet_error *err)
 duet_status dt_source_open(const char *name, const char *path, uint64_t seed, const dt_log_sink *log, dt_source **out,
                            duet_error *err)
 {
-    const dt_source_kind *kind = dt_source_kind_find(name, err);
+    return dt_source_open_as(&(dt_source_request){.name = name, .path = path, .seed = seed, .log = log}, out, err);
+}
+
+duet_status dt_source_open_as(const dt_source_request *q, dt_source **out, duet_error *err)
+{
+    const dt_source_kind *kind = dt_source_kind_find(q->name, err);
     if (!kind) return DUET_ARG;
-    return kind->open(kind, path, seed, log, out, err);
+    return kind->open_as ? kind->open_as(kind, q, out, err) : kind->open(kind, q->path, q->seed, q->log, out, err);
 }
 
 void dt_source_size(const dt_source *s, dt_split split, size_t index, size_t *height, size_t *width)

@@ -30,6 +30,7 @@ typedef struct dt_recipe {
         dt_recipe_squares squares; /* with DT_AUGMENT_RESIZE */
         dt_ints scale, crop;     /* per cent: lowest, highest; height, width, or empty */
         int normalise;           /* dt_normalise */
+        int on_error;            /* 0 refuse, 1 skip */
         int views;               /* 0 shared, 1 independent */
         bool shuffle;
         int64_t validation, workers;

@@ -23,7 +23,10 @@ static const dt_option data_options[] = {
     {"crop", DT_OPTION_INTS, AT(data.crop), "[]", 1, 16384, NULL,
      "height and width of what is cut out of training images, at a random place; smaller ones are filled up to the right and below with zeros, of no class; []: the data set's own size"},
     {"normalise", DT_OPTION_CHOICE, AT(data.normalise), "data", 0, 0, DT_NORMALISE_CHOICES,
-     "what networks see of a byte: by the data set's constants; by ImageNet's; blue, green, red minus (104.007, 116.669, 122.679)"},
+     "what networks see of a byte: by the data set's constants; by ImageNet's; blue, green, red minus (104.007, 116.669, 122.679); by the "
+     "training images' own mean and deviation, measured before training and written into log.jsonl and the weights"},
+    {"on_error", DT_OPTION_CHOICE, AT(data.on_error), "refuse", 0, 0, "refuse|skip",
+     "an image that cannot be read ends the run with its name; or is left out, with its name in the log, the next one in its place"},
     {"shuffle", DT_OPTION_BOOL, AT(data.shuffle), "true", 0, 0, NULL, "a new order of the training images in every epoch"},
     {"views", DT_OPTION_CHOICE, AT(data.views), "shared", 0, 0, "shared|independent",
      "do the networks see the same variation of an image, or each its own? left out: what the method was published with (kdcl: independent)"},

@@ -37,6 +37,16 @@ static void text(dt_text *out, const char *name, const char *value)
     dt_json_string(out, value);
 }
 
+static void three(dt_text *out, const char *name, const float values[3])
+{
+    key(out, name);
+    for (int i = 0; i < 3; i++) {
+        dt_text_append(out, i ? "," : "[");
+        dt_json_number(out, (double)values[i]);
+    }
+    dt_text_append(out, "]");
+}
+
 static void open_object(dt_text *out, const char *name)
 {
     key(out, name);
@@ -108,6 +118,8 @@ void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data
     text(out, "data", data->name);
     whole(out, "train_images", (int64_t)data->train_images);
     whole(out, "test_images", (int64_t)data->test_images);
+    three(out, "mean", data->mean);
+    three(out, "std", data->std);
     whole(out, "classes", (int64_t)data->classes);
     whole(out, "epochs", r->train.epochs);
     whole(out, "steps_per_epoch", steps_per_epoch);
@@ -193,6 +205,7 @@ void dt_event_epoch(dt_text *out, const dt_epoch_facts *e)
     number(out, "eval_s", e->report->eval_s);
     number(out, "images_per_s", e->report->images_per_s);
     number(out, "loader_wait", e->report->loader_wait_share);
+    if (e->skipped) whole(out, "skipped", (int64_t)e->skipped);
     losses(out, s, 0, t);
     if (e->test) evaluation(out, "test", s, e->test);
     if (e->validation) evaluation(out, "validation", s, e->validation);

@@ -178,7 +178,8 @@ static duet_status fit(dt_look *l, size_t height, size_t width, const dt_look_sp
 static duet_status open_data(dt_look *l, const dt_look_spec *spec, duet_error *err)
 {
     const dt_recipe *r = l->recipe;
-    DT_TRY(dt_source_open(r->data.name, spec->path ? spec->path : r->data.path, DT_DATA_SEED, NULL, &l->source, err));
+    const dt_source_request q = {.name = r->data.name, .path = spec->path ? spec->path : r->data.path, .seed = DT_DATA_SEED, .skip = r->data.on_error};
+    DT_TRY(dt_source_open_as(&q, &l->source, err));
     const dt_data_facts *f = &l->source->facts;
     if (spec->n < 1 || spec->first >= f->test_images || spec->n > f->test_images - spec->first)
         return dt_fail(err, DUET_ARG, "%s has %zu test pictures; %zu from number %zu are more than there are", f->name, f->test_images, spec->n, spec->first);
@@ -194,7 +195,7 @@ static duet_status open_data(dt_look *l, const dt_look_spec *spec, duet_error *e
     return DUET_OK;
 }
 
-static duet_status open_loader(dt_look *l, duet_error *err)
+static duet_status open_loader(dt_look *l, const dt_look_spec *look, duet_error *err)
 {
     const dt_recipe *r = l->recipe;
     const bool noisy = r->task->needs & DT_NEEDS_NOISE;
@@ -205,7 +206,11 @@ static duet_status open_loader(dt_look *l, duet_error *err)
         DT_TRY(dt_noise_tables(&r->task_config, l->signal, l->noise, err));
         l->noising = (dt_noising){.T = (int)r->task_config.timesteps, .signal = l->signal, .noise = l->noise, .fixed = true};
     }
-    const dt_normalisation seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, &l->source->facts);
+    dt_data_facts facts = l->source->facts;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s.safetensors", look->folder, r->networks[0].name);
+    if (r->data.normalise == DT_NORMALISE_MEASURE) DT_TRY(dt_normalisation_of_weights(path, &facts, err));
+    const dt_normalisation seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, &facts);
     const dt_loader_spec spec = {.source = l->source, .split = DT_SPLIT_TEST, .indices = l->indices, .n_indices = l->n, .batch = 1,
                                  .augment = DT_AUGMENT_NONE, .squares = dt_recipe_squares_of(r, false), .normalise = &seen, .noising = noisy ? &l->noising : NULL, .views = 1,
                                  .seed = (uint64_t)r->train.seed, .workers = 1};
@@ -270,7 +275,7 @@ duet_status dt_look_open(const dt_look_spec *spec, dt_look **out, duet_error *er
     if (!st) st = choose(l, spec, err);
     if (!st) st = open_data(l, spec, err);
     if (!st) st = open_device(l, spec, err);
-    if (!st) st = open_loader(l, err);
+    if (!st) st = open_loader(l, spec, err);
     size_t height = 0, width = 0;
     if (!st) {
         dt_source_size(l->source, DT_SPLIT_TEST, spec->first, &height, &width);

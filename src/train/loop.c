@@ -135,7 +135,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
     const size_t eval_batch = evaluation_batch(run);
     const bool resizes = dt_recipe_resizes(r);
     const bool noisy = r->task->needs & DT_NEEDS_NOISE;
-    const dt_normalisation seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, own);
+    const dt_normalisation seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, &run->facts);
     const dt_noising drawn = {.T = (int)r->task_config.timesteps, .signal = run->signal, .noise = run->noise};
     run->drawn = run->fixed = drawn;
     run->fixed.fixed = true;
@@ -153,6 +153,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                   .noising = noisy ? &run->drawn : NULL,
                                   .views = run->session->n_views,
                                   .seed = (uint64_t)r->train.seed,
+                                  .skip = r->data.on_error,
                                   .workers = (int)r->data.workers};
     const dt_loader_spec test = {.source = run->source,
                                  .split = DT_SPLIT_TEST,
@@ -163,6 +164,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                  .normalise = &seen,
                                  .noising = noisy ? &run->fixed : NULL,
                                  .views = 1,
+                                 .skip = r->data.on_error,
                                  .seed = 0, /* of fixed noise: alike for all runs, and for `duet eval` */
                                  .workers = train.workers};
     dt_loader_spec validation = test;
@@ -227,15 +229,16 @@ static duet_status start(dt_run *run, duet_error *err)
     return dt_folder_csv(&run->folder, err);
 }
 
-/* For whoever uses the weights without the data. Names that are not lines are left out, all of them. */
-static duet_status list_class_names(dt_run *run, duet_error *err)
+/* Constants of normalisation: the data set's, or measured; a run that goes on has its own. */
+static duet_status find_normalisation(dt_run *run, bool begun, duet_error *err)
 {
-    const dt_data_facts *f = &run->source->facts;
-    for (size_t c = 0; f->class_names && c < f->classes; c++)
-        if (!*f->class_names[c] || strchr(f->class_names[c], '\n')) return DUET_OK;
-    for (size_t c = 0; f->class_names && c < f->classes; c++)
-        dt_text_append(&run->class_names, "%s%s", c ? "\n" : "", f->class_names[c]);
-    return dt_text_ok(&run->class_names) ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the names of %zu classes", f->classes);
+    const dt_recipe *r = run->recipe;
+    char path[4096];
+    if (r->data.normalise != DT_NORMALISE_MEASURE) return DUET_OK;
+    if (!begun)
+        return dt_measure_normalisation(r, run->source, run->rest, run->facts.train_images, &run->options->observer.log, &run->facts, err);
+    snprintf(path, sizeof path, "%s/%s.safetensors", run->options->out, r->networks[0].name);
+    return dt_normalisation_of_weights(path, &run->facts, err);
 }
 
 static duet_status show_meetings(dt_run *run, duet_error *err)
@@ -256,11 +259,14 @@ static duet_status open_run(dt_run *run, duet_error *err)
     DT_TRY(refuse_used_folder(run->options, found, err));
     run->source = run->options->source;
     if (!run->source) {
-        DT_TRY(dt_source_open(r->data.name, r->data.path, DT_DATA_SEED, &run->options->observer.log, &run->opened, err));
+        const dt_source_request q = {.name = r->data.name, .path = r->data.path, .seed = DT_DATA_SEED, .skip = r->data.on_error,
+                                     .log = &run->options->observer.log};
+        DT_TRY(dt_source_open_as(&q, &run->opened, err));
         run->source = run->opened;
     }
     DT_TRY(split_data(run, err));
-    DT_TRY(list_class_names(run, err));
+    DT_TRY(dt_class_lines(&run->source->facts, &run->class_names, err));
+    DT_TRY(find_normalisation(run, found == DT_FOLDER_CHECKPOINT, err));
     DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
     DT_TRY(make_noise(run, err));
     DT_TRY(open_loaders(run, err));
@@ -494,6 +500,7 @@ static duet_status evaluate(dt_run *run, bool *done, duet_error *err)
     *done = false;
     if (epoch % r->train.evaluate_every != 0 && epoch != r->train.epochs) return DUET_OK;
     DT_TRY(dt_evaluate(&of, run->test, NULL, NULL, run->options->stop, &run->evaluations[0], err));
+    dt_say_skipped(run->test, "test images", &run->options->observer.log);
     if (run->n_held) DT_TRY(dt_evaluate(&of, run->validation, NULL, NULL, run->options->stop, &run->evaluations[1], err));
     if (has_averages(run)) {
         dt_subjects raw = of;
@@ -552,7 +559,12 @@ static duet_status write_epoch(dt_run *run, bool evaluated, duet_error *err)
     const dt_observer *o = &run->options->observer;
     dt_epoch_report report;
     fill_report(run, evaluated, &report);
+    char pass[40];
+    const char *first;
+    snprintf(pass, sizeof pass, "epoch %lld", (long long)run->state.epoch + 1);
+    dt_say_skipped(run->train, pass, &o->log);
     const dt_epoch_facts facts = {.session = run->session,
+                                  .skipped = dt_loader_skipped(run->train, &first),
                                   .run = &run->state,
                                   .report = &report,
                                   .test = evaluated ? &run->evaluations[0] : NULL,

@@ -9,7 +9,8 @@
  *     features.c    what a classifier sees in pictures
  *     checkpoint.c  the whole run <-> state.safetensors
  *     run_folder.c  log.jsonl, metrics.csv, recipe.yaml, environment.json
- *     events.c      what the lines of those files say */
+ *     events.c      what the lines of those files say
+ *     pictures.c    names of classes, measured normalisation, pictures that were skipped */
 #ifndef DT_TRAIN_IMPL_H
 #define DT_TRAIN_IMPL_H
 
@@ -72,6 +73,20 @@ duet_status dt_checkpoint_save(const dt_session *s, const dt_run_state *run, con
 duet_status dt_checkpoint_load(dt_session *s, dt_run_state *run, const char *path, dt_arena *arena, const char **device,
                                duet_error *err);
 
+/* ---- pictures.c ------------------------------------------------------------------------------------------------ */
+
+/* "0.5,0.25,1": three finite numbers, or false (trained.c). */
+bool dt_three_floats(const char *text, float out[3]);
+/* Names of classes, a line each, for weights files; nothing where there are none, or one of them is no line. */
+duet_status dt_class_lines(const dt_data_facts *f, dt_text *out, duet_error *err);
+/* Mean and deviation of the training images that are learned from (indices NULL: all), as they are judged, into *facts. */
+duet_status dt_measure_normalisation(const dt_recipe *r, const dt_source *source, const uint32_t *indices, size_t n, const dt_log_sink *log,
+                                     dt_data_facts *facts, duet_error *err);
+/* The same, as a weights file of the run has it. */
+duet_status dt_normalisation_of_weights(const char *path, dt_data_facts *facts, duet_error *err);
+/* Says what the loader skipped in the pass that has ended ("epoch 3"), if anything. */
+void dt_say_skipped(dt_loader *loader, const char *pass, const dt_log_sink *log);
+
 /* ---- run_folder.c ---------------------------------------------------------------------------------------------- */
 
 /* The folder of a run, its two growing files open for appending. */
@@ -107,6 +122,7 @@ typedef struct dt_epoch_facts {
     const dt_session *session;
     const dt_run_state *run;     /* tally of the epoch; run->epoch still counts from 0 */
     const dt_epoch_report *report;
+    size_t skipped;              /* training images that could not be read */
     const dt_evaluation *test, *validation; /* NULL: not evaluated, no split */
     const dt_evaluation *raw;               /* test set, weights as they are where `test` has averaged ones; NULL: there are no averages */
 } dt_epoch_facts;

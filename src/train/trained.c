@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool three_floats(const char *text, float out[3])
+bool dt_three_floats(const char *text, float out[3])
 {
     char *end = NULL;
     for (int i = 0; i < 3; i++) {
@@ -31,7 +31,7 @@ static void read_normalisation(dt_trained *c, const dt_saved *file)
     c->normalise = DT_NORMALISE_DATA;
     for (int i = 0; name && dt_normalise_names[i]; i++)
         if (!strcmp(name, dt_normalise_names[i])) c->normalise = (dt_normalise)i;
-    c->normalised = three_floats(dt_saved_metadata(file, "mean"), c->mean) && three_floats(dt_saved_metadata(file, "std"), c->std) &&
+    c->normalised = dt_three_floats(dt_saved_metadata(file, "mean"), c->mean) && dt_three_floats(dt_saved_metadata(file, "std"), c->std) &&
                     c->std[0] > 0 && c->std[1] > 0 && c->std[2] > 0;
 }
 

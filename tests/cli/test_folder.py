@@ -68,6 +68,67 @@ class Training(Folder):
         self.run_ok("train", self.recipe, "--out", "run", "--set", "data.name=cifar100", "--set", "data.path=data", "--max-steps", 2)
 
 
+class Measured(Folder):
+    def said(self, run):
+        return json.loads((self.folder / run / "log.jsonl").read_text().splitlines()[0])
+
+    def test_mean_and_deviation_are_measured_once_and_written_down(self):
+        out = self.run_ok("train", self.recipe, "--out", "whole", "--set", "data.normalise=measure")
+        self.assertIn("measured on 18 training pictures", " ".join(out.split()))
+        start = self.said("whole")
+        for name in ("mean", "std"):
+            self.assertTrue(all(0 < x < 1 for x in start[name]), start)
+        self.assertNotEqual([round(x, 3) for x in start["mean"]], [0.485, 0.456, 0.406])
+        self.run_ok("train", self.recipe, "--out", "parts", "--set", "data.normalise=measure", "--max-steps", 2)
+        out = self.run_ok("train", self.recipe, "--out", "parts", "--set", "data.normalise=measure", "--resume")
+        self.assertNotIn("measured on", " ".join(out.split()))
+        self.assertEqual(self.weights("whole"), self.weights("parts"))
+        self.run_ok("eval", "whole/student.safetensors", "--path", "pictures")
+
+    def test_pictures_of_one_colour_cannot_be_measured(self):
+        for path in self.pictures.glob("train/*/*"):
+            path.unlink()
+            path.with_suffix(".png").write_bytes(png(40, 40, lambda y, x: (7, y, x)))
+        self.run_bad(1, "train", self.recipe, "--out", "run", "--set", "data.normalise=measure", says=("same red, 7", "imagenet"))
+
+
+class Broken(Folder):
+    """Pictures whose heads are good and whose ends are not, and such whose heads are not."""
+
+    def setUp(self):
+        super().setUp()
+        whole = (self.pictures / "train" / "bear" / "0.jpg").read_bytes()
+        (self.pictures / "train" / "bear" / "cut.jpg").write_bytes(whole[:-20])
+        self.cut = "train/bear/cut.jpg"
+
+    def test_refused_by_name(self):
+        self.run_bad(1, "train", self.recipe, "--out", "run", says=(self.cut, "damaged JPEG"))
+        self.run_bad(1, "train", self.recipe, "--out", "one", "--set", "data.workers=1", says=(self.cut, "damaged JPEG"))
+
+    def test_skipped_and_counted_with_the_same_bits(self):
+        (self.pictures / "train" / "cat" / "none.jpg").write_bytes(b"")
+        (self.pictures / "val" / "cat" / "none.png").write_bytes(b"text")
+        for run, workers in (("one", 1), ("four", 4)):
+            out = " ".join(self.run_ok("train", self.recipe, "--out", run, "--set", "data.on_error=skip", "--set", "train.batch=19", "--set",
+                                       f"data.workers={workers}").split())
+            self.assertIn("left out: pictures/train/cat/none.jpg: the file is empty", out)
+            self.assertIn("left out: pictures/val/cat/none.png: neither a PNG nor a JPEG", out)
+            self.assertIn("epoch 1: 1 picture could not be read; the next one stood in its place. The first: pictures/" + self.cut, out)
+        self.assertEqual(self.weights("one"), self.weights("four"))
+        epochs = [json.loads(line) for line in (self.folder / "one" / "log.jsonl").read_text().splitlines()]
+        self.assertEqual([e["skipped"] for e in epochs if e["event"] == "epoch"], [1, 1])
+
+    def test_a_class_of_which_nothing_is_left(self):
+        for path in (self.pictures / "train" / "bear").iterdir():
+            path.write_bytes(b"text")
+        self.run_bad(1, "train", self.recipe, "--out", "run", "--set", "data.on_error=skip", says=("train/bear", "none of its pictures"))
+
+    def test_a_file_that_may_not_be_read(self):
+        path = self.pictures / "train" / "bear" / "link.jpg"
+        path.symlink_to("nowhere.jpg")
+        self.run_bad(1, "train", self.recipe, "--out", "run", says=("bear/link.jpg", "No such file"))
+
+
 class Formats(Folder):
     """Every picture is read as RGB of 8 bits, upright."""
 
