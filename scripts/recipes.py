@@ -10,7 +10,8 @@ import sys
 RECIPES = pathlib.Path(__file__).resolve().parent.parent / "recipes"
 
 # Teacher, student, epochs of the quick recipe: about half an hour on two AVX2 cores (Zen 3, 2.4 GHz), where the step of the
-# pair in the first row takes some 230 ms (batch 64) and that of resnet32x4 / resnet8x4 some 1300 ms.
+# pair in the first row takes some 230 ms (batch 64) and that of resnet32x4 / resnet8x4 some 1300 ms. The lower half are pairs
+# of unlike networks, where the quick recipes' epochs are a guess from multiply-adds.
 PAIRS = [
     ("resnet56", "resnet20", 8),
     ("resnet110", "resnet20", 4),
@@ -18,6 +19,22 @@ PAIRS = [
     ("resnet32x4", "resnet8x4", 1),
     ("wrn_40_2", "wrn_16_2", 3),
     ("wrn_40_2", "wrn_40_1", 3),
+    ("resnet32x4", "shufflenet_v1", 1),
+    ("resnet32x4", "shufflenet_v2", 1),
+    ("wrn_40_2", "shufflenet_v1", 2),
+    ("vgg13", "mobilenet_half", 3),
+    ("resnet50_cifar", "mobilenet_half", 1),
+    ("resnet50_cifar", "vgg8", 1),
+    ("vgg13", "vgg8", 3),
+]
+
+# Networks that are trained with a fifth of the common learning rate, as published; their pairs are.
+MOBILE = {"mobilenet_half": 0.01, "shufflenet_v1": 0.01, "shufflenet_v2": 0.01}
+
+# Teacher, student for ImageNet, or any folder of pictures that is not small.
+LARGE = [
+    ("resnet34", "resnet18"),
+    ("resnet50", "mobilenet_v1"),
 ]
 
 METHODS = {
@@ -64,21 +81,29 @@ def methods_of(what, methods):
             "adm: on\n")
 
 
-def vanilla_of(what, common, teacher, student):
+def vanilla_of(what, common, teacher, student, lr=None):
     return (f"# {what}, side by side: each learns from the data alone.\n"
-            f"extends: {common}\n" + pair_of(teacher, student) + "method: {name: vanilla}\n")
+            f"extends: {common}\n" + pair_of(teacher, student) + "method: {name: vanilla}\n"
+            + (f"train: {{lr: {lr}}}\n" if lr else ""))
 
 
 def files_of(teacher, student, quick_epochs):
     """Yields (name, text) of one pair of classifiers."""
     what = f"{teacher} and {student} on CIFAR-100"
-    yield "vanilla.yaml", vanilla_of(what, "../common.yaml", teacher, student)
+    yield "vanilla.yaml", vanilla_of(what, "../common.yaml", teacher, student, MOBILE.get(student))
     yield from methods_of(what, METHODS)
     yield "dml-adm-quick.yaml", (
         f"# {what}: a taste of dml with ADM, about half an hour on 2 cores.\n"
         "# Other methods the same way: --set method.name=kdcl, --set adm=off.\n"
         "extends: dml-adm.yaml\n"
-        f"train: {{epochs: {quick_epochs}, lr: 0.1, schedule: {{name: onecycle}}}}\n")
+        f"train: {{epochs: {quick_epochs}, lr: {2 * MOBILE.get(student, 0.05)}, schedule: {{name: onecycle}}}}\n")
+
+
+def large_files_of(teacher, student):
+    """Yields (name, text) of one pair for large pictures."""
+    what = f"{teacher} and {student} on a folder of pictures"
+    yield "vanilla.yaml", vanilla_of(what, "../common.yaml", teacher, student)
+    yield from methods_of(what, METHODS)
 
 
 def dense_files_of(folder, common, data, teacher, student, weights):
@@ -104,6 +129,9 @@ def all_files():
     for teacher, student, quick_epochs in PAIRS:
         for name, text in files_of(teacher, student, quick_epochs):
             yield RECIPES / "cifar100" / f"{teacher}-{student}" / name, text
+    for teacher, student in LARGE:
+        for name, text in large_files_of(teacher, student):
+            yield RECIPES / "imagenet" / f"{teacher}-{student}" / name, text
     for row in DENSE:
         for name, text in dense_files_of(*row):
             yield RECIPES / row[0] / name, text
