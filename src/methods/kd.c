@@ -1,12 +1,13 @@
 /* Knowledge distillation: a trained teacher that stands still, students that imitate its softened predictions.
  *
- *     L_s = (1 - a) CE_s + a T^2 KL(sg p_t^T || p_s^T), or, where `weight` w is given,  L_s = CE_s + w T^2 KL
+ *     L_s = (1 - r a) CE_s + r a T^2 KL(sg p_t^T || p_s^T), or, where `weight` w is given,  L_s = CE_s + r w T^2 KL
  *
+ * r grows to 1 over warmup_epochs, and is 1 without.
  * Hinton, Vinyals, Dean, arXiv:1503.02531. The teacher is frozen: in inference mode, without a loss. */
 #include "methods/methods.h"
 
 typedef struct kd_config {
-    double temperature, alpha, weight;
+    double temperature, alpha, weight, warmup_epochs;
 } kd_config;
 
 static int teacher_of(const dt_peers *peers)
@@ -41,6 +42,14 @@ static duet_status check(const dt_peers *peers, const void *config, size_t valid
     return DUET_OK;
 }
 
+/* With a share alpha the labels get the rest, also while it grows. */
+static dt_node soften(dt_graph *g, const dt_peers *peers, dt_node ce, dt_node kl, const kd_config *c)
+{
+    const bool share = !(c->weight > 0);
+    dt_node imitation = dt_scale(g, share ? dt_sub(g, kl, ce) : kl, share ? c->alpha : c->weight);
+    return dt_add(g, ce, dt_ramped(g, peers, c->warmup_epochs, imitation));
+}
+
 static duet_status losses(dt_graph *g, const dt_peers *peers, const void *config, dt_losses *out, duet_error *err)
 {
     const kd_config *c = config;
@@ -52,17 +61,17 @@ static duet_status losses(dt_graph *g, const dt_peers *peers, const void *config
         if (i == t) continue;
         dt_node kl = dt_disagreement(g, peers, dt_answer(g, peers, t), i, c->temperature);
         dt_losses_term(out, kl, -1, "%s.kl", s->name);
-        const double own = c->weight > 0 ? 1 : 1 - c->alpha, imitation = c->weight > 0 ? c->weight : c->alpha;
-        dt_losses_learn(out, peers, 0, i, dt_add(g, dt_scale(g, ce, own), dt_scale(g, kl, imitation)));
+        dt_losses_learn(out, peers, 0, i, soften(g, peers, ce, kl, c));
     }
     return dt_graph_check(g, err);
 }
 
 static const dt_option options[] = {
-    /* key           type            field                            initial  min   max   choices, help */
-    {"temperature", DT_OPTION_REAL, offsetof(kd_config, temperature), "4",    0.01, 1000, NULL, "softens both predictions; the soft loss is multiplied by its square"},
-    {"alpha",       DT_OPTION_REAL, offsetof(kd_config, alpha),       "0.9",  0,    1,    NULL, "weight of the soft loss; the labels get the rest"},
-    {"weight",      DT_OPTION_REAL, offsetof(kd_config, weight),      "0",    0,    1000, NULL, "above 0: weight of the soft loss beside the labels' whole loss, in place of alpha"},
+    /* key             type            field                              initial min   max   choices, help */
+    {"temperature",   DT_OPTION_REAL, offsetof(kd_config, temperature),   "4",   0.01, 1000, NULL, "softens both predictions; the soft loss is multiplied by its square"},
+    {"alpha",         DT_OPTION_REAL, offsetof(kd_config, alpha),         "0.9", 0,    1,    NULL, "weight of the soft loss; the labels get the rest"},
+    {"weight",        DT_OPTION_REAL, offsetof(kd_config, weight),        "0",   0,    1000, NULL, "above 0: weight of the soft loss beside the labels' whole loss, in place of alpha"},
+    {"warmup_epochs", DT_OPTION_REAL, offsetof(kd_config, warmup_epochs), "0",   0,    1e6,  NULL, "alpha, or the weight, grows linearly over so many epochs"},
     {0},
 };
 

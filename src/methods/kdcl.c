@@ -179,7 +179,7 @@ static const dt_option options[] = {
     /* key             type              field                                initial     min   max   choices, help */
     {"target",        DT_OPTION_CHOICE, offsetof(kdcl_config, target),        "minlogit", 0,    0,    "naive|linear|minlogit|general|mean",
      "what all imitate: per sample the best network, the batch's best convex combination, per class the smallest logit, "
-     "probabilities weighted by errors on held-out images, the mean of logits"},
+     "networks weighted by their errors on held-out images, the mean of all"},
     {"temperature",   DT_OPTION_REAL,   offsetof(kdcl_config, temperature),   "2",        0.01, 1000, NULL, "softens target and prediction; the term is multiplied by its square"},
     {"weight",        DT_OPTION_REAL,   offsetof(kdcl_config, weight),        "1",        0,    1000, NULL, "weight of imitating the target"},
     {"warmup_epochs", DT_OPTION_REAL,   offsetof(kdcl_config, warmup_epochs), "0",        0,    1e6,  NULL, "the weight grows linearly over so many epochs"},

@@ -20,7 +20,7 @@
 #include <math.h>
 
 typedef struct switokd_config {
-    double temperature;
+    double temperature, warmup_epochs;
     bool t_squared, pause_statistics;
     int criterion;
 } switokd_config;
@@ -104,7 +104,7 @@ static bool waits(const dt_peers *peers, const pair *pairs, int n_pairs, int var
 
 typedef struct parts {
     dt_node own[DT_MAX_NETWORKS];                  /* CE_i */
-    dt_node from[DT_MAX_NETWORKS][DT_MAX_NETWORKS]; /* [i][j]: KL(sg p_j || p_i) */
+    dt_node from[DT_MAX_NETWORKS][DT_MAX_NETWORKS]; /* [i][j]: r KL(sg p_j || p_i), r grows over warmup_epochs */
 } parts;
 
 static void make_parts(dt_graph *g, const dt_peers *peers, const switokd_config *c, dt_losses *out, parts *p)
@@ -115,9 +115,9 @@ static void make_parts(dt_graph *g, const dt_peers *peers, const switokd_config 
         p->own[i] = dt_losses_own(out, g, peers, i);
         for (int j = 0; j < peers->n; j++) {
             if (j == i) continue;
-            dt_node kl = dt_disagreement(g, peers, dt_answer(g, peers, j), i, c->temperature);
-            p->from[i][j] = dt_scale(g, kl, scale);
-            total = total == DT_NONE ? p->from[i][j] : dt_add(g, total, p->from[i][j]);
+            dt_node kl = dt_scale(g, dt_disagreement(g, peers, dt_answer(g, peers, j), i, c->temperature), scale);
+            p->from[i][j] = dt_ramped(g, peers, c->warmup_epochs, kl);
+            total = total == DT_NONE ? kl : dt_add(g, total, kl);
         }
         dt_losses_term(out, total, -1, "%s.kl", peers->at[i].name);
     }
@@ -174,6 +174,7 @@ static const dt_option options[] = {
     {"t_squared",        DT_OPTION_BOOL,   offsetof(switokd_config, t_squared),        "false", 0,    0,    NULL,         "multiply the KL terms by the temperature's square"},
     {"criterion",        DT_OPTION_CHOICE, offsetof(switokd_config, criterion),        "code",  0,    0,    "code|paper", "code: the teacher waits only while it is also nearer to the truth; paper: the gap alone decides"},
     {"pause_statistics", DT_OPTION_BOOL,   offsetof(switokd_config, pause_statistics), "false", 0,    0,    NULL,         "a waiting teacher's running statistics wait, too"},
+    {"warmup_epochs",    DT_OPTION_REAL,   offsetof(switokd_config, warmup_epochs),    "0",     0,    1e6,  NULL,         "the weight of the KL terms grows linearly over so many epochs; who waits does not depend on it"},
     {0},
 };
 

@@ -98,7 +98,7 @@ static const dt_option train_options[] = {
     {"weight_decay", DT_OPTION_REAL, AT(train.weight_decay), "0.0005", 0, 1, NULL,
      "of every trained parameter, as PyTorch applies it: sgd, adam: added to the gradient; adamw: apart from it; left out with adam: 0, with adamw: 0.01"},
     {"clip_norm", DT_OPTION_REAL, AT(train.clip_norm), "0", 0, 1e6, NULL,
-     "above 0: the most that the 2-norm of all gradients of a network may be, each network by itself; longer ones are scaled down to it"},
+     "above 0: the most that the 2-norm of all gradients of a network may be, each network by itself; longer ones are scaled down to it; log.jsonl then has the norms before that"},
     {"ema", DT_OPTION_REAL, AT(train.ema), "0", 0, 0.999999, NULL,
      "above 0: a moving average of the weights with this decay, with a warm start: min(ema, (1 + k)/(10 + k)) in step k from 0; saved as NAME.ema.safetensors, batch norms' running statistics as they are in the raw network"},
     {"label_smoothing", DT_OPTION_REAL, AT(train.label_smoothing), "0", 0, 0.9, NULL, "share of the target spread over all classes"},

@@ -158,6 +158,16 @@ static void losses(dt_text *out, const dt_session *s, int variant, const dt_tall
     close_object(out);
 }
 
+static void gradient_norms(dt_text *out, const dt_session *s, int variant)
+{
+    open_object(out, "gradient_norm");
+    for (int i = 0; i < s->peers.n; i++) {
+        const double norm = dt_session_gradient_norm(s, variant, i);
+        if (!isnan(norm)) number(out, s->peers.at[i].name, norm);
+    }
+    close_object(out);
+}
+
 void dt_event_step(dt_text *out, const dt_session *s, const dt_run_state *run, int variant, double lr)
 {
     open_event(out, "step");
@@ -172,6 +182,7 @@ void dt_event_step(dt_text *out, const dt_session *s, const dt_run_state *run, i
         if (t->variant < 0 || t->variant == variant) number(out, t->name, (double)dt_program_scalar(s->step, t->node));
     }
     close_object(out);
+    if (s->recipe->train.clip_norm > 0) gradient_norms(out, s, variant);
     close_event(out);
 }
 

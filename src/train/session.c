@@ -396,3 +396,9 @@ double dt_session_loss(const dt_session *s, int variant, int network)
     const dt_node loss = s->losses.loss[variant][network];
     return loss == DT_NONE ? (double)NAN : (double)dt_program_scalar(s->step, loss);
 }
+
+double dt_session_gradient_norm(const dt_session *s, int variant, int network)
+{
+    const bool known = updates(s, variant, network) && s->recipe->train.clip_norm > 0;
+    return known ? s->state->networks[network].update.norm : (double)NAN;
+}

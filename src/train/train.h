@@ -275,6 +275,8 @@ duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch
                             duet_error *err);
 /* The loss of a network in the step that ran variant `variant`; NAN where it has none. */
 double dt_session_loss(const dt_session *s, int variant, int network);
+/* The 2-norm of a network's gradients in that step, before clipping; NAN where it was not updated, or without train.clip_norm. */
+double dt_session_gradient_norm(const dt_session *s, int variant, int network);
 
 /* ---- events and the run -------------------------------------------------------------------------------------- */
 

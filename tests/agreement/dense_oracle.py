@@ -244,12 +244,12 @@ def vanilla(step):
     return {i: step.loss(i) for i in range(step.count())}, None
 
 
-def kd(step, temperature=1.0, weight=1.0, alpha=0.9):
+def kd(step, temperature=1.0, weight=1.0, alpha=0.9, warmup_epochs=0):
     (teacher,) = step.of_role("teacher")
-    losses = {}
+    losses, r = {}, ramp(step.epoch, warmup_epochs)
     for i in step.of_role("student"):
         hard, soft = step.loss(i), step.disagreement(teacher, i, temperature)
-        losses[i] = hard + weight * soft if weight > 0 else (1 - alpha) * hard + alpha * soft
+        losses[i] = hard + r * weight * soft if weight > 0 else (1 - r * alpha) * hard + r * alpha * soft
     return losses, None
 
 
@@ -274,10 +274,10 @@ def is_expert(s, u, gap, criterion):
     return gap > delta and (criterion == "paper" or u < s)
 
 
-def switokd(step, temperature=1.0, t_squared=False, criterion="code", pause_statistics=False):
+def switokd(step, temperature=1.0, t_squared=False, criterion="code", pause_statistics=False, warmup_epochs=0):
     teachers, students = step.of_role("teacher"), step.of_role("student")
     expert = {(t, s): is_expert(*step.distances(t, s), criterion) for t in teachers for s in students}
-    scale = 1.0 if t_squared else 1 / temperature**2  # the disagreement carries the square
+    scale = ramp(step.epoch, warmup_epochs) * (1.0 if t_squared else 1 / temperature**2)  # the disagreement carries the square
 
     def from_(j, i):
         return scale * step.disagreement(j, i, temperature)

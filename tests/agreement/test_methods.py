@@ -35,7 +35,7 @@ class Kd(AgreementCase):
         self.agree(self.frozen(), {"name": "kd"})
 
     def test_two_students_and_other_options(self):
-        self.agree(self.frozen(2), {"name": "kd", "temperature": 2.5, "alpha": 0.3})
+        self.agree(self.frozen(2), {"name": "kd", "temperature": 2.5, "alpha": 0.3, "warmup_epochs": 3}, images=80)
 
 
 class Dml(AgreementCase):
@@ -139,7 +139,7 @@ class Switokd(Taught, AgreementCase):
     def test_pair_with_the_papers_criterion_and_other_options(self):
         start = {"teacher": self.teach("resnet8", 1, "fwwfu")}
         found = self.switch(peers("teacher=resnet8", "student=resnet8"), start, criterion="paper", temperature=2,
-                               t_squared=True, pause_statistics=True)
+                               t_squared=True, pause_statistics=True, warmup_epochs=3)
         self.outcomes(found, [(True,), (True,), (False,), (True,), (False,)])
 
     def test_one_teacher_two_students(self):

@@ -17,6 +17,7 @@ SGD, ADAM = {"lr": 0.002, "momentum": 0.9, "weight_decay": 0.05}, {"lr": 1e-4, "
 
 LOSS_TOLERANCE = 1e-4    # of max(1, |loss|)
 WEIGHT_TOLERANCE = 1e-3  # of a tensor's norm
+NORM_TOLERANCE = 2e-3    # of the norm of a step's gradients
 UPDATE_TOLERANCE = 1e-2  # of the norm of a network's whole update: a term that is missing or doubled shows
 
 
@@ -47,14 +48,14 @@ def learning_rate(train, step, steps):
 
 
 def train_one(recipe, network, start, x, y):
-    """(losses, state_dict, averaged state_dict, how many steps were clipped) of one network in PyTorch."""
+    """(losses, state_dict, averaged state_dict, norms of gradients where they are clipped) of one network in PyTorch."""
     train = recipe["train"]
     net = models.build(network["model"]).to(oracle.REAL)
     net.load_state_dict(start)
     steps = train.get("steps") or train["epochs"] * (len(y) // BATCH)
     step = optimiser(train, list(net.parameters()), train["lr"])
     average = {name: p.detach().clone() for name, p in net.named_parameters()}
-    losses, clipped = [], 0
+    losses, norms = [], []
     for k in range(STEPS):
         place = k % (len(y) // BATCH) * BATCH
         step.param_groups[0]["lr"] = learning_rate(train, k, steps) * network.get("lr_scale", 1)
@@ -63,15 +64,14 @@ def train_one(recipe, network, start, x, y):
         step.zero_grad()
         loss.backward()
         if train.get("clip_norm"):
-            norm = torch.nn.utils.clip_grad_norm_(net.parameters(), train["clip_norm"])
-            clipped += int(norm > train["clip_norm"])
+            norms.append(float(torch.nn.utils.clip_grad_norm_(net.parameters(), train["clip_norm"])))
         step.step()
         keep = min(train.get("ema", 0), (1 + k) / (10 + k))
         for name, p in net.named_parameters():
             average[name].mul_(keep).add_(p.detach(), alpha=1 - keep)
         losses.append(loss.item())
     state = net.state_dict()
-    return losses, state, {**state, **average}, clipped
+    return losses, state, {**state, **average}, norms
 
 
 class Optimisers(AgreementCase):
@@ -95,7 +95,10 @@ class Optimisers(AgreementCase):
         clipped = {}
         for n in networks:
             name = n["name"]
-            losses, raw, average, clipped[name] = train_one(recipe, n, to_state(begin[name]), x, y)
+            losses, raw, average, norms = train_one(recipe, n, to_state(begin[name]), x, y)
+            found = [e["gradient_norm"][name] for e in steps if "gradient_norm" in e]
+            self.same_norms(name, found, norms)
+            clipped[name] = sum(norm > train["clip_norm"] for norm in found)
             self.same_losses(name, [e["loss"][name] for e in steps], losses)
             self.same_states(name, states[name], raw, begin[name])
             path = run / f"{name}.ema.safetensors"
@@ -103,6 +106,11 @@ class Optimisers(AgreementCase):
             if path.exists():
                 self.same_states(f"{name}, averaged", files.read_safetensors(path)[0], average, begin[name])
         return clipped
+
+    def same_norms(self, what, found, wanted):
+        self.assertEqual(len(found), len(wanted))
+        for k, (a, b) in enumerate(zip(found, wanted), 1):
+            self.assertLessEqual(abs(a - b), NORM_TOLERANCE * b, f"{what}: step {k}: norm {a!r}, PyTorch {b!r}")
 
     def same_losses(self, what, found, wanted):
         self.assertEqual(len(found), STEPS)

@@ -61,7 +61,7 @@ class Kd(SegmentCase):
         self.agree(self.frozen(), {"name": "kd"})
 
     def test_weight_and_temperature(self):
-        self.agree(self.frozen(), {"name": "kd", "temperature": 3, "weight": 0.6})
+        self.agree(self.frozen(), {"name": "kd", "temperature": 3, "weight": 0.6, "warmup_epochs": 2})
 
     def test_alpha(self):
         self.agree(self.frozen(), {"name": "kd", "temperature": 2, "weight": 0, "alpha": 0.7})

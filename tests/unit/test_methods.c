@@ -10,8 +10,10 @@ static void a_loss_is_what_methods_say_of_its_terms(void **state)
     static const struct { step_spec s; double own, kl; } cases[] = {
         {{1, {PEER}, "vanilla", NULL, NULL, false}, 1, 0},
         {{2, {FROZEN_TEACHER, STUDENT}, "kd", "alpha=0.3", NULL, false}, 0.7, 0.3},
+        {{2, {FROZEN_TEACHER, STUDENT}, "kd", "alpha=0.6 warmup_epochs=4", NULL, false}, 0.7, 0.3}, /* epoch 1 of 0..3: (1 + 1) / 4 */
+        {{2, {FROZEN_TEACHER, STUDENT}, "kd", "weight=3 warmup_epochs=8", NULL, false}, 1, 0.75},
         {{2, {TEACHER, STUDENT}, "dml", "weight=0.5", NULL, false}, 1, 0.5},
-        {{3, {TEACHER, STUDENT, PEER}, "dml", "warmup_epochs=4", NULL, false}, 1, 0.5}, /* epoch 1 of 0..3: (1 + 1) / 4 */
+        {{3, {TEACHER, STUDENT, PEER}, "dml", "warmup_epochs=4", NULL, false}, 1, 0.5},
         {{2, {TEACHER, STUDENT}, "dml", "warmup_epochs=2", NULL, false}, 1, 1},
         {{2, {TEACHER, STUDENT}, "kdcl", "weight=3 warmup_epochs=8", NULL, false}, 1, 0.75},
     };
@@ -429,6 +431,21 @@ static void switokd_has_no_t_squared_unless_asked(void **state)
     assert_close(kl[1], 9 * kl[0], 1e-6, "T^2 KL");
 }
 
+static void switokds_imitation_warms_up(void **state)
+{
+    (void)state;
+    const step_spec s = {2, {TEACHER, STUDENT}, "switokd", "warmup_epochs=8", NULL, false};
+    run r;
+    prepare(&r, &s, DT_F64, false);
+    evaluation_run(&r.e, -1);
+    evaluation_run(&r.e, 0);
+    for (int i = 0; i < 2; i++) {
+        const double ce = term(&r, i ? "b.ce" : "a.ce"), kl = term(&r, i ? "b.kl" : "a.kl");
+        assert_close(value(&r, r.l.loss[0][i]), ce + kl / 4, 1e-6, "a quarter in epoch 1 of 8");
+    }
+    end(&r);
+}
+
 /* ---- what is refused ----------------------------------------------------------------------------------------------------- */
 
 static void recipes_that_do_not_fit_are_refused_with_the_mend(void **state)
@@ -555,6 +572,7 @@ int main(void)
         cmocka_unit_test(the_switch_reads_the_distances_of_its_pairs),
         cmocka_unit_test(waiting_teachers_and_learning_ones),
         cmocka_unit_test(switokd_has_no_t_squared_unless_asked),
+        cmocka_unit_test(switokds_imitation_warms_up),
         cmocka_unit_test(recipes_that_do_not_fit_are_refused_with_the_mend),
         cmocka_unit_test(valid_recipes_pass),
         cmocka_unit_test(every_method_explains_itself_and_its_options),
