@@ -2,7 +2,7 @@
 # Installs the Debian/Ubuntu packages that duet needs and that are missing. Asks nothing; does nothing when all are there.
 #
 #   scripts/install-deps.sh          what building needs, the unit tests included
-#   scripts/install-deps.sh test     also what the tests need (PyTorch for the agreement tests)
+#   scripts/install-deps.sh test     also what the tests need (PyTorch and Pillow for the agreement tests)
 #   scripts/install-deps.sh all      also clang, clang-format, clang-tidy
 set -euo pipefail
 
@@ -12,8 +12,8 @@ packages=(gcc libc6-dev make cmake ninja-build pkg-config python3
 if grep -qs '^ID=ubuntu' /etc/os-release; then packages+=(libjpeg-turbo8-dev); else packages+=(libjpeg62-turbo-dev); fi
 case "${1:-build}" in
 build) ;;
-test) packages+=(python3-numpy python3-torch) ;;
-all) packages+=(python3-numpy python3-torch clang clang-format clang-tidy libclang-rt-dev libomp-dev) ;;
+test) packages+=(python3-numpy python3-torch python3-pil) ;;
+all) packages+=(python3-numpy python3-torch python3-pil clang clang-format clang-tidy libclang-rt-dev libomp-dev) ;;
 *) echo "usage: scripts/install-deps.sh [build|test|all]" >&2; exit 2 ;;
 esac
 
