@@ -109,31 +109,31 @@ static duet_status check_network(const dt_recipe *r, int i, const dt_yaml *root,
     const dt_spot at = dt_yaml_place(root, path);
 
     if (!is_good_name(n->name))
-        return dt_recipe_fail(
+        return dt_fail_at(
             err, at, path,
             "found %s; allowed: a letter, then letters, digits, _ or -, at most %d, because files are named after it",
             dt_yaml_found(&name, found), MAX_NETWORK_NAME);
     for (size_t k = 0; k < DT_COUNT(reserved_names); k++)
         if (strcasecmp(reserved_names[k], n->name) == 0)
-            return dt_recipe_fail(err, at, path,
+            return dt_fail_at(err, at, path,
                                   "found %s, which a run folder uses for something else; allowed: any other name",
                                   n->name);
     for (int k = 0; k < i; k++)
         if (strcasecmp(r->networks[k].name, n->name) == 0)
-            return dt_recipe_fail(
+            return dt_fail_at(
                 err, at, path,
                 "found %s, but networks.%d is called %s already; allowed: a name that no other network has", n->name, k,
                 r->networks[k].name);
 
     snprintf(path, sizeof path, "networks.%d.frozen", i);
     if (n->frozen && !n->init)
-        return dt_recipe_fail(err, dt_yaml_place(root, path), path,
+        return dt_fail_at(err, dt_yaml_place(root, path), path,
                               "found true without init: %s would stay random and teach noise; add `init: "
                               "FILE.safetensors`, or remove `frozen`",
                               n->name);
     snprintf(path, sizeof path, "networks.%d.init_strict", i);
     if (!n->init_strict && (n->frozen || !n->init))
-        return dt_recipe_fail(err, dt_yaml_place(root, path), path, "found false %s; allowed: true",
+        return dt_fail_at(err, dt_yaml_place(root, path), path, "found false %s; allowed: true",
                               n->frozen ? "for a frozen network, whose random parts would teach noise" : "without init, which leaves nothing to read");
     return DUET_OK;
 }
@@ -167,12 +167,12 @@ static duet_status check_task(const dt_recipe *r, const dt_yaml *root, duet_erro
         char path[40];
         if (!m || strcmp(dt_model_task(m), r->task->name) == 0) continue;
         snprintf(path, sizeof path, "networks.%d.model", i);
-        return dt_recipe_fail(err, dt_yaml_place(root, path), path, "found %s, a network for task %s, and the task is %s; add `task: {name: "
+        return dt_fail_at(err, dt_yaml_place(root, path), path, "found %s, a network for task %s, and the task is %s; add `task: {name: "
                               "%s}`, or choose a network for %s (see `duet models`)", m->name, dt_model_task(m), r->task->name, dt_model_task(m),
                               r->task->name);
     }
     if (r->task->one_view && r->data.views)
-        return dt_recipe_fail(err, dt_yaml_place(root, "data.views"), "data.views", "found independent, but in task %s all networks see one "
+        return dt_fail_at(err, dt_yaml_place(root, "data.views"), "data.views", "found independent, but in task %s all networks see one "
                               "variation of a picture, because they are compared place by place; allowed: shared", r->task->name);
     return DUET_OK;
 }
@@ -182,9 +182,9 @@ static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_er
     const dt_peers peers = make_peers(r);
     duet_error why = {0}; /* messages of src/methods name the method or `adm` themselves */
     if (dt_method_check(r->method, &peers, r->method_config, (size_t)r->data.validation, &why))
-        return dt_recipe_fail(err, dt_yaml_place(root, "method"), NULL, "%s", why.message);
+        return dt_fail_at(err, dt_yaml_place(root, "method"), NULL, "%s", why.message);
     if (r->adm.enabled && dt_adm_check(&peers, &r->adm, &why))
-        return dt_recipe_fail(err, dt_yaml_place(root, "adm"), NULL, "%s", why.message);
+        return dt_fail_at(err, dt_yaml_place(root, "adm"), NULL, "%s", why.message);
     return DUET_OK;
 }
 
@@ -193,7 +193,7 @@ static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_er
 static duet_status check_range(const dt_yaml *root, const char *key, const dt_reals *range, const char *example, duet_error *err)
 {
     if (range->n == 2 && range->at[0] <= range->at[1]) return DUET_OK;
-    return dt_recipe_fail(err, dt_yaml_place(root, key), key, "found %s; allowed: the least and the most, %s",
+    return dt_fail_at(err, dt_yaml_place(root, key), key, "found %s; allowed: the least and the most, %s",
                           range->n != 2 ? "not two numbers" : "the higher number first", example);
 }
 
@@ -203,16 +203,16 @@ static duet_status check_squares(const dt_recipe *r, const dt_yaml *root, duet_e
     DT_TRY(check_range(root, "data.augment.random_resized_crop.scale", &s->scale, "[0.08, 1]", err));
     DT_TRY(check_range(root, "data.augment.random_resized_crop.ratio", &s->ratio, "[0.75, 1.3333]", err));
     if (!s->size)
-        return dt_recipe_fail(err, dt_yaml_place(root, "data.augment"), "data.augment.size", "missing, and the networks take pictures of any "
+        return dt_fail_at(err, dt_yaml_place(root, "data.augment"), "data.augment.size", "missing, and the networks take pictures of any "
                               "size; give one: `augment: {size: 224}`");
     if (s->short_side < s->size)
-        return dt_recipe_fail(err, dt_yaml_place(root, "data.augment.short_side"), "data.augment.short_side",
+        return dt_fail_at(err, dt_yaml_place(root, "data.augment.short_side"), "data.augment.short_side",
                               "found %lld, in which a square of %lld does not fit; allowed: at least that many", (long long)s->short_side,
                               (long long)s->size);
     if (r->data.crop.n)
-        return dt_recipe_fail(err, dt_yaml_place(root, "data.crop"), "data.crop", "found a crop, and data.augment resizes; remove one of the two");
+        return dt_fail_at(err, dt_yaml_place(root, "data.crop"), "data.crop", "found a crop, and data.augment resizes; remove one of the two");
     if (r->task->needs & DT_NEEDS_PIXEL_LABELS)
-        return dt_recipe_fail(err, dt_yaml_place(root, "data.augment"), "data.augment", "found resize, which is not for classes of pixels (task "
+        return dt_fail_at(err, dt_yaml_place(root, "data.augment"), "data.augment", "found resize, which is not for classes of pixels (task "
                               "%s); allowed: crop_flip, flip, none, with `crop`", r->task->name);
     return DUET_OK;
 }
@@ -222,14 +222,14 @@ static duet_status check_data(const dt_recipe *r, const dt_yaml *root, duet_erro
     if (r->data.augment == DT_AUGMENT_RESIZE) DT_TRY(check_squares(r, root, err));
     const dt_ints *scale = &r->data.scale, *crop = &r->data.crop;
     if (crop->n != 0 && crop->n != 2)
-        return dt_recipe_fail(err, dt_yaml_place(root, "data.crop"), "data.crop",
+        return dt_fail_at(err, dt_yaml_place(root, "data.crop"), "data.crop",
                               "found %zu numbers; allowed: height and width, [512, 1024], or [] for no crop", crop->n);
     if (scale->n != 2 || scale->at[0] > scale->at[1])
-        return dt_recipe_fail(err, dt_yaml_place(root, "data.scale"), "data.scale",
+        return dt_fail_at(err, dt_yaml_place(root, "data.scale"), "data.scale",
                               "found %s; allowed: the lowest and the highest per cent, [50, 200]",
                               scale->n != 2 ? "not two numbers" : "the higher number first");
     if (crop->n == 0 && (scale->at[0] != 100 || scale->at[1] != 100))
-        return dt_recipe_fail(err, dt_yaml_place(root, "data.scale"), "data.scale",
+        return dt_fail_at(err, dt_yaml_place(root, "data.scale"), "data.scale",
                               "found a scale without data.crop, and images of all sizes fill no batch; add `crop: [HEIGHT, "
                               "WIDTH]`, or remove `scale`");
     return DUET_OK;
@@ -246,10 +246,10 @@ static duet_status check_milestones(const dt_recipe *r, const dt_yaml *root, due
         snprintf(path, sizeof path, "%s.%zu", key, i);
         const dt_spot at = dt_yaml_place(root, path);
         if (i > 0 && m->at[i] < m->at[i - 1])
-            return dt_recipe_fail(err, at, key, "found %lld after %lld; allowed: epochs in ascending order",
+            return dt_fail_at(err, at, key, "found %lld after %lld; allowed: epochs in ascending order",
                                   (long long)m->at[i], (long long)m->at[i - 1]);
         if (r->train.schedule.name == DT_SCHEDULE_MULTISTEP && !r->train.steps && m->at[i] > r->train.epochs)
-            return dt_recipe_fail(err, at, key,
+            return dt_fail_at(err, at, key,
                                   "found %lld, but training ends after %lld epochs (train.epochs); allowed: milestones "
                                   "within them, or leave the key out for 62.5, 75 and 87.5 %%",
                                   (long long)m->at[i], (long long)r->train.epochs);
@@ -262,7 +262,7 @@ static duet_status refuse_with_optimizer(const dt_yaml *root, const char *name, 
 {
     char key[40], found[DT_FOUND_BYTES];
     snprintf(key, sizeof key, "train.%s", option);
-    return dt_recipe_fail(err, dt_yaml_place(root, key), key,
+    return dt_fail_at(err, dt_yaml_place(root, key), key,
                           "found %s with train.optimizer %s, but it belongs to %s; allowed here: %s, or leave it out",
                           dt_yaml_found(dt_yaml_find(dt_yaml_find(root, "train"), option), found), name, belongs, allowed);
 }
@@ -290,7 +290,7 @@ static duet_status check_steps(const dt_recipe *r, const dt_yaml *root, duet_err
     const dt_yaml *schedule = dt_yaml_find(dt_yaml_find(root, "train"), "schedule");
     if (!r->train.steps || r->train.schedule.name != DT_SCHEDULE_MULTISTEP || dt_yaml_find(schedule, "milestones"))
         return DUET_OK;
-    return dt_recipe_fail(err, dt_yaml_place(root, key), key,
+    return dt_fail_at(err, dt_yaml_place(root, key), key,
                           "found %lld with the schedule multistep, whose milestones are counted in epochs; give "
                           "train.schedule.milestones, or choose another train.schedule.name: poly, cosine, onecycle, constant",
                           (long long)r->train.steps);
@@ -301,11 +301,11 @@ static duet_status check_train(const dt_recipe *r, const dt_yaml *root, duet_err
     DT_TRY(check_optimizer(r, root, err));
     DT_TRY(check_steps(r, root, err));
     if (r->train.nesterov && r->train.momentum == 0)
-        return dt_recipe_fail(err, dt_yaml_place(root, "train.nesterov"), "train.nesterov",
+        return dt_fail_at(err, dt_yaml_place(root, "train.nesterov"), "train.nesterov",
                               "found true with train.momentum 0; allowed: true with momentum above 0, or false");
     if (r->train.schedule.name == DT_SCHEDULE_ONECYCLE && r->train.schedule.warmup_epochs > 0) {
         static const char key[] = "train.schedule.warmup_epochs";
-        return dt_recipe_fail(err, dt_yaml_place(root, key), key,
+        return dt_fail_at(err, dt_yaml_place(root, key), key,
                               "found a warm-up with onecycle, which has its own; allowed here: 0, or another schedule");
     }
     return check_milestones(r, root, err);
@@ -318,7 +318,7 @@ duet_status dt_recipe_check(const dt_recipe *r, const dt_yaml *root, duet_error 
     DT_TRY(check_data(r, root, err));
     DT_TRY(check_train(r, root, err));
     if (r->device.precision != DT_RECIPE_F32)
-        return dt_recipe_fail(err, dt_yaml_place(root, "device.precision"), "device.precision",
+        return dt_fail_at(err, dt_yaml_place(root, "device.precision"), "device.precision",
                               "found bf16, which this build cannot do yet; allowed: f32");
     return check_method(r, root, err);
 }

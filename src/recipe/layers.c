@@ -9,6 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECIPE .kind = "recipe", .least = "`data`, `networks` and `method` (see `duet help recipe`)", .sharing = ", or share it with `extends: OTHER.yaml`"
+static const dt_yaml_form recipe_form = {RECIPE}, value_form = {RECIPE, .no_positions = true};
+#undef RECIPE
+
 enum { MAX_LAYERS = 8, MAX_OVERRIDE_BYTES = 4096, MAX_KEY_BYTES = 256 };
 
 static duet_status fail_memory(duet_error *err, const char *place)
@@ -62,9 +66,9 @@ static duet_status fail_element(const dt_yaml *list, const dt_yaml *selector, co
     const dt_yaml key = {.kind = DT_YAML_SCALAR, .text = wanted->key};
     dt_yaml_found(&key, found);
     if (n == 0)
-        return dt_recipe_fail(err, wanted->at, selector->key, "found %s, but the list is empty; set the whole list",
+        return dt_fail_at(err, wanted->at, selector->key, "found %s, but the list is empty; set the whole list",
                               found);
-    return dt_recipe_fail(err, wanted->at, selector->key,
+    return dt_fail_at(err, wanted->at, selector->key,
                           "found %s, which is no element; allowed: a position from 0 to %zu%s%s", found, n - 1,
                           used ? ", or a name: " : "", names);
 }
@@ -113,7 +117,7 @@ static duet_status check_map(const dt_yaml *root, duet_error *err)
 {
     char found[DT_FOUND_BYTES];
     if (root->kind == DT_YAML_MAP) return DUET_OK;
-    return dt_recipe_fail(err, root->at, NULL,
+    return dt_fail_at(err, root->at, NULL,
                           "found %s; a recipe is a map of `data`, `networks`, `method`, ... (see `duet help recipe`)",
                           dt_yaml_found(root, found));
 }
@@ -127,7 +131,7 @@ static duet_status read_file(const char *path, dt_arena *arena, dt_yaml **out, d
         return status == DUET_IO ? DUET_RECIPE
                                  : status; /* a wrong name is a mistake in the command, not a broken disk */
     }
-    status = dt_yaml_parse(path, true, (const char *)view.bytes, view.n, arena, out, err);
+    status = dt_yaml_parse(path, &recipe_form, (const char *)view.bytes, view.n, arena, out, err);
     dt_view_close(&view);
     return status ? status : check_map(*out, err);
 }
@@ -147,7 +151,7 @@ static duet_status extend(chain *c, const char *path, dt_yaml *extends, dt_yaml 
 {
     char found[DT_FOUND_BYTES];
     if (extends->kind != DT_YAML_SCALAR || !*extends->text)
-        return dt_recipe_fail(err, extends->at, "extends",
+        return dt_fail_at(err, extends->at, "extends",
                               "found %s; allowed: the name of one recipe, relative to this file",
                               dt_yaml_found(extends, found));
     dt_yaml_remove(*root, extends);
@@ -156,16 +160,16 @@ static duet_status extend(chain *c, const char *path, dt_yaml *extends, dt_yaml 
 
     char *real = realpath(base_path, NULL);
     if (!real)
-        return dt_recipe_fail(err, extends->at, "extends", "found %s, but %s: %s", extends->text, base_path,
+        return dt_fail_at(err, extends->at, "extends", "found %s, but %s: %s", extends->text, base_path,
                               strerror(errno));
     bool cycle = false;
     for (int i = 0; i < c->n; i++) cycle |= strcmp(c->real[i], real) == 0;
     free(real);
     if (cycle)
-        return dt_recipe_fail(err, extends->at, "extends",
+        return dt_fail_at(err, extends->at, "extends",
                               "found %s, which extends this file in turn; break the circle", extends->text);
     if (c->n == MAX_LAYERS)
-        return dt_recipe_fail(err, extends->at, "extends", "found a chain of more than %d files; allowed: at most %d",
+        return dt_fail_at(err, extends->at, "extends", "found a chain of more than %d files; allowed: at most %d",
                               MAX_LAYERS, MAX_LAYERS);
 
     dt_yaml *base = NULL;
@@ -198,11 +202,11 @@ duet_status dt_layers_load(const char *path, dt_arena *arena, dt_yaml **out, due
 duet_status dt_layers_parse(const char *name, const char *text, size_t bytes, dt_arena *arena, dt_yaml **out,
                             duet_error *err)
 {
-    DT_TRY(dt_yaml_parse(name, true, text, bytes, arena, out, err));
+    DT_TRY(dt_yaml_parse(name, &recipe_form, text, bytes, arena, out, err));
     DT_TRY(check_map(*out, err));
     const dt_yaml *extends = dt_yaml_find(*out, "extends");
     if (extends)
-        return dt_recipe_fail(err, extends->key_at, "extends",
+        return dt_fail_at(err, extends->key_at, "extends",
                               "found in a recipe that is not a file; allowed in files only: write the keys out");
     return DUET_OK;
 }
@@ -219,7 +223,7 @@ static duet_status wrap(const char *path, dt_yaml *value, dt_spot at, dt_arena *
         inner->key = dot ? dot + 1 : keys;
         inner->key_at = at;
         if (!*inner->key)
-            return dt_recipe_fail(err, at, NULL, "found an empty part in the key `%s`; write key.path=value", path);
+            return dt_fail_at(err, at, NULL, "found an empty part in the key `%s`; write key.path=value", path);
         dt_yaml *map = dt_arena_alloc(arena, 1, sizeof *map);
         if (!map) return fail_memory(err, at.file);
         *map = (dt_yaml){.kind = DT_YAML_MAP, .selects = true, .at = at};
@@ -247,11 +251,11 @@ duet_status dt_layers_set(dt_yaml *root, const char *override, dt_arena *arena, 
     if (!place || !path) return fail_memory(err, "--set");
     const dt_spot at = {place, 0, 0};
     if (strcmp(path, "extends") == 0)
-        return dt_recipe_fail(err, at, "extends", "cannot be set here; write it in the recipe");
+        return dt_fail_at(err, at, "extends", "cannot be set here; write it in the recipe");
 
     dt_yaml *value = NULL;
     if (equals[1]) {
-        DT_TRY(dt_yaml_parse(place, false, equals + 1, strlen(equals + 1), arena, &value, err));
+        DT_TRY(dt_yaml_parse(place, &value_form, equals + 1, strlen(equals + 1), arena, &value, err));
     } else if ((value = dt_arena_alloc(arena, 1, sizeof *value))) {
         *value = (dt_yaml){.kind = DT_YAML_EMPTY, .text = "", .at = at};
     } else {

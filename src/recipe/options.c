@@ -232,7 +232,7 @@ static duet_status fail_value(const reading *r, const char *hint)
     dt_option_allowed(r->section, r->option, &allowed);
     snprintf(key, sizeof key, "%s.%s", r->path, r->option->key);
     duet_status status =
-        dt_recipe_fail(r->err, r->value->at, key, "found %s; allowed: %s%s", dt_yaml_found(r->value, found),
+        dt_fail_at(r->err, r->value->at, key, "found %s; allowed: %s%s", dt_yaml_found(r->value, found),
                        dt_text_ok(&allowed) && allowed.bytes ? allowed.bytes : "?", hint);
     dt_text_release(&allowed);
     return status;
@@ -389,7 +389,7 @@ static duet_status check_keys(const dt_section *s, const char *path, const dt_ya
         dt_text all = {0};
         for (size_t i = 0; i < n; i++) dt_text_append(&all, "%s%s", i ? ", " : "", keys[i]);
         duet_status status =
-            dt_recipe_fail(err, c->key_at, full, "found an unknown key; allowed here: %s%s",
+            dt_fail_at(err, c->key_at, full, "found an unknown key; allowed here: %s%s",
                            dt_text_ok(&all) && all.bytes ? all.bytes : "none", dt_hint(c->key, keys, n, hint));
         dt_text_release(&all);
         return status;
@@ -403,7 +403,7 @@ static duet_status fail_missing(const reading *r, dt_spot at)
     dt_text allowed = {0};
     dt_option_allowed(r->section, r->option, &allowed);
     snprintf(key, sizeof key, "%s.%s", r->path, r->option->key);
-    duet_status status = dt_recipe_fail(r->err, at, key, "missing, and there is no default; allowed: %s (%s)",
+    duet_status status = dt_fail_at(r->err, at, key, "missing, and there is no default; allowed: %s (%s)",
                                         dt_text_ok(&allowed) && allowed.bytes ? allowed.bytes : "?", r->option->help);
     dt_text_release(&allowed);
     return status;
@@ -414,7 +414,7 @@ duet_status dt_options_read(const dt_section *s, const char *path, const dt_yaml
 {
     char found[DT_FOUND_BYTES];
     if (map && map->kind != DT_YAML_MAP && map->kind != DT_YAML_EMPTY)
-        return dt_recipe_fail(err, map->at, path, "found %s; allowed: a map of its options", dt_yaml_found(map, found));
+        return dt_fail_at(err, map->at, path, "found %s; allowed: a map of its options", dt_yaml_found(map, found));
     if (map) DT_TRY(check_keys(s, path, map, groups, n_groups, err));
 
     for (size_t g = 0; g < n_groups; g++) {

@@ -48,19 +48,19 @@ static duet_status read_networks(dt_recipe *r, const dt_yaml *root, duet_error *
     const dt_section *s = dt_section_find("networks");
     const dt_yaml *list = dt_yaml_find(root, "networks");
     char found[DT_FOUND_BYTES];
-    if (!list) return dt_recipe_fail(err, root->at, "networks", "missing; allowed: %s", example);
+    if (!list) return dt_fail_at(err, root->at, "networks", "missing; allowed: %s", example);
     if (list->kind != DT_YAML_LIST)
-        return dt_recipe_fail(err, list->at, "networks", "found %s; allowed: %s", dt_yaml_found(list, found), example);
-    if (!list->first) return dt_recipe_fail(err, list->at, "networks", "found an empty list; allowed: %s", example);
+        return dt_fail_at(err, list->at, "networks", "found %s; allowed: %s", dt_yaml_found(list, found), example);
+    if (!list->first) return dt_fail_at(err, list->at, "networks", "found an empty list; allowed: %s", example);
 
     for (const dt_yaml *item = list->first; item; item = item->next) {
         char path[32];
         snprintf(path, sizeof path, "networks.%d", r->n_networks);
         if (r->n_networks == DT_MAX_NETWORKS)
-            return dt_recipe_fail(err, item->at, path, "found more networks than the %d that can be trained together",
+            return dt_fail_at(err, item->at, path, "found more networks than the %d that can be trained together",
                                   DT_MAX_NETWORKS);
         if (item->kind != DT_YAML_MAP)
-            return dt_recipe_fail(err, item->at, path,
+            return dt_fail_at(err, item->at, path,
                                   "found %s; allowed: a map such as {name: student, model: resnet8, role: student}",
                                   dt_yaml_found(item, found));
 
@@ -132,7 +132,7 @@ static duet_status read_adm(dt_recipe *r, const dt_yaml *root, duet_error *err)
     }
     char found[DT_FOUND_BYTES];
     if (!known)
-        return dt_recipe_fail(err, adm->at, "adm", "found %s; allowed: on, off, or a map of its options",
+        return dt_fail_at(err, adm->at, "adm", "found %s; allowed: on, off, or a map of its options",
                               dt_yaml_found(adm, found));
 
     const dt_option_group group = {dt_adm_options, &r->adm};

@@ -1,6 +1,6 @@
 /* What the files of src/recipe share. From text to a recipe:
  *
- *     bytes --yaml.c--> tree of dt_yaml, each node with its place
+ *     bytes --format/yaml.c--> tree of dt_yaml, each node with its place
  *           --layers.c--> one tree: `extends:` and --set merged in
  *           --options.c + sections.c--> fields of dt_recipe, by option tables
  *           --check.c--> combinations that a table cannot say
@@ -9,48 +9,8 @@
 #ifndef DT_RECIPE_IMPL_H
 #define DT_RECIPE_IMPL_H
 
+#include "format/format.h"
 #include "recipe/recipe.h"
-
-/* ---- places and messages (yaml.c) ---------------------------------------------------------------------------- */
-
-/* Where something was written. line 0: `file` alone names the place ("--set train.lr=x"). */
-typedef struct dt_spot {
-    const char *file;
-    int line, column; /* from 1 */
-} dt_spot;
-
-/* "place: key: text" with DUET_RECIPE. key NULL: none. */
-duet_status dt_recipe_fail(duet_error *err, dt_spot at, const char *key, const char *format, ...) DT_PRINTF(4, 5);
-
-/* ---- the tree (yaml.c) --------------------------------------------------------------------------------------- */
-
-typedef enum dt_yaml_kind { DT_YAML_EMPTY, DT_YAML_SCALAR, DT_YAML_LIST, DT_YAML_MAP } dt_yaml_kind;
-
-typedef struct dt_yaml {
-    dt_yaml_kind kind;
-    bool quoted;      /* a scalar in quotes or a block scalar: text, whatever it looks like */
-    bool selects;     /* a map made from "networks.teacher.x": its keys pick elements of a list */
-    const char *text; /* of a scalar; printable UTF-8 without line breaks */
-    dt_spot at;
-    const char *key; /* NULL: not in a map */
-    dt_spot key_at;
-    struct dt_yaml *first, *last, *next; /* children; the next sibling */
-} dt_yaml;
-
-/* Reads one document. name: the file, for messages; with positions false it stands alone there. An empty document is an error.
- * Refused, with their place: YAML that is not valid, anchors, aliases, tags, a second document, duplicate keys, keys that
- * are not text, control characters, input that is absurdly large or deep. The tree lives in `arena`. */
-duet_status dt_yaml_parse(const char *name, bool positions, const char *text, size_t bytes, dt_arena *arena,
-                          dt_yaml **out, duet_error *err);
-dt_yaml *dt_yaml_find(const dt_yaml *map, const char *key); /* NULL: none, or not a map */
-void dt_yaml_append(dt_yaml *parent, dt_yaml *child);
-void dt_yaml_remove(dt_yaml *parent, const dt_yaml *child);
-/* The place of the node at "networks.1.name", or of the last node on the way to it that there is. */
-dt_spot dt_yaml_place(const dt_yaml *root, const char *path);
-
-/* What was found, for messages: `12`, `the text "12" in quotes`, `a list`, `nothing`; long text is cut. Returns `to`. */
-enum { DT_FOUND_BYTES = 96 };
-const char *dt_yaml_found(const dt_yaml *node, char to[DT_FOUND_BYTES]);
 
 /* ---- layers (layers.c) --------------------------------------------------------------------------------------- */
 

@@ -1,10 +1,10 @@
 /* YAML text to a tree of dt_yaml in which every node knows its place.
  *
- * libfyaml scans and parses; this file turns its events into the small tree that a recipe needs, and refuses what a recipe
- * has no use for (anchors, tags, several documents), so that later steps see only maps, lists and printable text. We build
+ * libfyaml scans and parses; this file turns its events into the small tree that recipes and descriptions of networks
+ * need, and refuses what they have no use for (anchors, tags, several documents), so that later steps see only maps, lists and printable text. We build
  * from events and not from libfyaml's document, because that loses the place of keys and, on a duplicate key, our wording.
  * Recursion is bounded by MAX_DEPTH, work by MAX_NODES. */
-#include "recipe/recipe_impl.h"
+#include "format/format.h"
 
 #include <libfyaml.h>
 #include <string.h>
@@ -13,7 +13,7 @@ enum { MAX_BYTES = 1 << 20, MAX_DEPTH = 16, MAX_NODES = 4096, MAX_TEXT = 4096 };
 
 /* ---- messages ------------------------------------------------------------------------------------------------- */
 
-duet_status dt_recipe_fail(duet_error *err, dt_spot at, const char *key, const char *format, ...)
+duet_status dt_fail_at(duet_error *err, dt_spot at, const char *key, const char *format, ...)
 {
     char text[DUET_ERROR_BYTES];
     va_list args;
@@ -131,22 +131,22 @@ static bool is_unprintable(uint32_t c)
 }
 
 /* Are the bytes text? Line breaks and tabs are fine here; scalars are held to more. */
-static duet_status check_bytes(const char *name, bool positions, const char *text, size_t bytes, duet_error *err)
+static duet_status check_bytes(const char *name, const char *kind, bool positions, const char *text, size_t bytes, duet_error *err)
 {
     if (bytes > MAX_BYTES)
-        return dt_fail(err, DUET_RECIPE, "%s: found %zu bytes; a recipe has at most %d. Is this a recipe?", name, bytes,
-                       MAX_BYTES);
+        return dt_fail(err, DUET_RECIPE, "%s: found %zu bytes; a %s has at most %d. Is this a %s?", name, bytes, kind,
+                       MAX_BYTES, kind);
     dt_spot at = {name, positions ? 1 : 0, 1};
     for (size_t i = 0; i < bytes;) {
         uint32_t c = 0;
         size_t length = utf8_character((const unsigned char *)text + i, bytes - i, &c);
         if (!length)
-            return dt_recipe_fail(err, at, NULL,
-                                  "found the byte 0x%02x, which is not UTF-8; save the recipe as UTF-8 text",
-                                  (unsigned)(unsigned char)text[i]);
+            return dt_fail_at(err, at, NULL,
+                                  "found the byte 0x%02x, which is not UTF-8; save the %s as UTF-8 text",
+                                  (unsigned)(unsigned char)text[i], kind);
         if (is_unprintable(c) && c != '\n' && c != '\t' && c != '\r' && !(c == 0xFEFF && i == 0))
-            return dt_recipe_fail(err, at, NULL, "found the control character U+%04X; a recipe is printable text",
-                                  (unsigned)c);
+            return dt_fail_at(err, at, NULL, "found the control character U+%04X; a %s is printable text",
+                                  (unsigned)c, kind);
         i += length;
         at.column++;
         if (c == '\n') at = (dt_spot){name, at.line + (positions ? 1 : 0), 1};
@@ -157,7 +157,7 @@ static duet_status check_bytes(const char *name, bool positions, const char *tex
 /* ---- events to nodes ------------------------------------------------------------------------------------------ */
 
 typedef struct reader {
-    const char *name;
+    const char *name, *kind, *least, *sharing;
     bool positions;
     dt_arena *arena;
     struct fy_parser *parser;
@@ -187,7 +187,7 @@ static duet_status fail_invalid(const reader *r)
     const struct fy_diag_error *d = fy_diag_errors_iterate(r->diag, &iterator);
     if (!d) return dt_fail(r->err, DUET_RECIPE, "%s: not valid YAML, or memory is out", r->name);
     dt_spot at = {r->name, r->positions && d->line > 0 ? d->line : 0, d->column > 0 ? d->column : 1};
-    return dt_recipe_fail(r->err, at, NULL,
+    return dt_fail_at(r->err, at, NULL,
                           "not valid YAML: %s; check indentation (spaces, not tabs), colons, quotes and brackets here",
                           d->msg);
 }
@@ -202,7 +202,7 @@ static struct fy_event *next_event(reader *r, duet_status *status)
 
 static duet_status fail_memory(const reader *r)
 {
-    return dt_fail(r->err, DUET_MEMORY, "%s: memory is out while reading the recipe", r->name);
+    return dt_fail(r->err, DUET_MEMORY, "%s: memory is out while reading the %s", r->name, r->kind);
 }
 
 /* Copies a scalar, piece by piece, into `text`; its length, or -1 when libfyaml fails or it is longer than MAX_TEXT. Not
@@ -229,15 +229,15 @@ static duet_status copy_text(const reader *r, struct fy_token *token, dt_spot at
     char text[MAX_TEXT];
     int gathered = token ? gather_text(token, text) : 0;
     if (gathered < 0)
-        return dt_recipe_fail(r->err, at, NULL, "found text that cannot be read; allowed: at most %d bytes", MAX_TEXT);
+        return dt_fail_at(r->err, at, NULL, "found text that cannot be read; allowed: at most %d bytes", MAX_TEXT);
     size_t n = (size_t)gathered;
     for (size_t i = 0; i < n;) {
         uint32_t c = 0;
         size_t length = utf8_character((const unsigned char *)text + i, n - i, &c);
         if (!length || is_unprintable(c))
-            return dt_recipe_fail(r->err, at, NULL,
-                                  "found text with a line break, a tab or a control character in it; text in a recipe "
-                                  "is one printable line");
+            return dt_fail_at(r->err, at, NULL,
+                                  "found text with a line break, a tab or a control character in it; text in a %s "
+                                  "is one printable line", r->kind);
         i += length;
     }
     char *copy = dt_arena_alloc(r->arena, n + 1, 1);
@@ -256,15 +256,15 @@ static duet_status check_plain(const reader *r, struct fy_event *e, dt_spot at)
     case FYET_SEQUENCE_START: anchor = e->sequence_start.anchor, tag = e->sequence_start.tag; break;
     case FYET_MAPPING_START: anchor = e->mapping_start.anchor, tag = e->mapping_start.tag; break;
     case FYET_ALIAS: anchor = e->alias.anchor; break;
-    default: return dt_recipe_fail(r->err, at, NULL, "not valid YAML: found the end where a value was expected");
+    default: return dt_fail_at(r->err, at, NULL, "not valid YAML: found the end where a value was expected");
     }
     if (anchor || e->type == FYET_ALIAS)
-        return dt_recipe_fail(r->err, at, NULL,
-                              "found an anchor or alias (& or *); recipes have none: write the value out, put it in "
-                              "quotes, or share it with `extends: OTHER.yaml`");
+        return dt_fail_at(r->err, at, NULL,
+                              "found an anchor or alias (& or *); a %s has none: write the value out or put it in "
+                              "quotes%s", r->kind, r->sharing);
     if (tag)
-        return dt_recipe_fail(r->err, at, NULL,
-                              "found a tag (!); recipes have none: write the value without it, or put it in quotes");
+        return dt_fail_at(r->err, at, NULL,
+                              "found a tag (!); a %s has none: write the value without it, or put it in quotes", r->kind);
     return DUET_OK;
 }
 
@@ -292,7 +292,7 @@ static duet_status read_key(reader *r, struct fy_event *e, const dt_yaml *map, c
     dt_spot at = place_of_event(r, e, map->at);
     duet_status status = check_plain(r, e, at);
     if (!status && e->type != FYET_SCALAR)
-        status = dt_recipe_fail(r->err, at, NULL, "found a %s as a key; a key is a word",
+        status = dt_fail_at(r->err, at, NULL, "found a %s as a key; a key is a word",
                                 e->type == FYET_MAPPING_START ? "map" : "list");
     if (!status) status = copy_text(r, e->scalar.value, at, key);
     fy_parser_event_free(r->parser, e);
@@ -301,8 +301,8 @@ static duet_status read_key(reader *r, struct fy_event *e, const dt_yaml *map, c
     const dt_yaml *twin = dt_yaml_find(map, *key);
     *key_at = at;
     if (!twin) return DUET_OK;
-    if (!r->positions) return dt_recipe_fail(r->err, at, *key, "found this key twice in one map; keep one");
-    return dt_recipe_fail(r->err, at, *key, "found this key twice in one map, first in line %d; keep one",
+    if (!r->positions) return dt_fail_at(r->err, at, *key, "found this key twice in one map; keep one");
+    return dt_fail_at(r->err, at, *key, "found this key twice in one map, first in line %d; keep one",
                           twin->key_at.line);
 }
 
@@ -338,10 +338,10 @@ static duet_status read_node(reader *r, struct fy_event *e, dt_spot before, dt_y
     dt_yaml *node = NULL;
     duet_status status = check_plain(r, e, at);
     if (!status && ++r->n_nodes > MAX_NODES)
-        status = dt_recipe_fail(r->err, at, NULL, "found more than %d values; is this a recipe?", MAX_NODES);
+        status = dt_fail_at(r->err, at, NULL, "found more than %d values; is this a %s?", MAX_NODES, r->kind);
     if (!status && r->depth >= MAX_DEPTH)
         status =
-            dt_recipe_fail(r->err, at, NULL, "found maps or lists more than %d deep; is this a recipe?", MAX_DEPTH);
+            dt_fail_at(r->err, at, NULL, "found maps or lists more than %d deep; is this a %s?", MAX_DEPTH, r->kind);
     if (!status && !(node = dt_arena_alloc(r->arena, 1, sizeof *node))) status = fail_memory(r);
     if (!status) {
         node->at = at;
@@ -381,16 +381,16 @@ static duet_status read_document(reader *r, dt_yaml **out)
             fy_parser_event_free(r->parser, e);
             if (type == FYET_STREAM_END) break;
             if (type == FYET_DOCUMENT_START && root)
-                return dt_recipe_fail(r->err, at, NULL,
-                                      "found a second document (`---`); a recipe is one: put each in its own file");
+                return dt_fail_at(r->err, at, NULL,
+                                      "found a second document (`---`); a %s is one: put each in its own file", r->kind);
             continue;
         }
         DT_TRY(read_node(r, e, start, &root));
     }
     if (!root)
-        return dt_recipe_fail(
+        return dt_fail_at(
             r->err, start, NULL,
-            "found an empty file; a recipe has at least `data`, `networks` and `method` (see `duet help recipe`)");
+            "found an empty file; a %s has at least %s", r->kind, r->least);
     *out = root;
     return DUET_OK;
 }
@@ -400,12 +400,13 @@ static void discard(struct fy_diag *diag, void *user, const char *text, size_t n
     (void)diag, (void)user, (void)text, (void)n;
 }
 
-duet_status dt_yaml_parse(const char *name, bool positions, const char *text, size_t bytes, dt_arena *arena,
+duet_status dt_yaml_parse(const char *name, const dt_yaml_form *as, const char *text, size_t bytes, dt_arena *arena,
                           dt_yaml **out, duet_error *err)
 {
-    DT_TRY(check_bytes(name, positions, text, bytes, err));
-    reader r = {.name = dt_arena_strdup(arena, name), .positions = positions, .arena = arena, .err = err};
-    if (!r.name) return dt_fail(err, DUET_MEMORY, "%s: memory is out while reading the recipe", name);
+    DT_TRY(check_bytes(name, as->kind, !as->no_positions, text, bytes, err));
+    reader r = {.name = dt_arena_strdup(arena, name), .kind = as->kind, .least = as->least, .sharing = as->sharing,
+                .positions = !as->no_positions, .arena = arena, .err = err};
+    if (!r.name) return dt_fail(err, DUET_MEMORY, "%s: memory is out while reading the %s", name, as->kind);
 
     struct fy_diag_cfg diag_cfg;
     fy_diag_cfg_default(&diag_cfg);
