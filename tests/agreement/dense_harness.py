@@ -1,5 +1,6 @@
 """Runs duet beside the dense tasks' oracle and compares: what harness.py is to classification."""
-from harness import STEP_LOSS_TOLERANCE, AgreementCase, np, to_arrays, torch
+from harness import STEP_LOSS_TOLERANCE, AgreementCase, np, peers, to_arrays, torch
+import harness
 
 import dense_diffusion as diffusion
 import dense_files
@@ -8,7 +9,10 @@ import dense_oracle as oracle
 import files
 import philox
 
-STEPS = 2  # in lockstep one step sees every formula, the second what the first left; more are for what changes later
+# In lockstep one step sees every formula, the second what the first left; more are for what changes later, and ten (a case's
+# TEN) for each method and each form of ADM.
+STEPS = 2
+DML = {"name": "dml"}
 TIMES = 1000
 IMAGENET = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]], dtype=torch.float64).view(2, 1, 3, 1, 1)
 
@@ -51,6 +55,10 @@ class DenseCase(AgreementCase):
 
     BATCH = 8
 
+    @classmethod
+    def with_frozen_teacher(cls):
+        return [{**n, "frozen": True} if n["role"] == "teacher" else n for n in cls.PAIR]
+
     def start_of(self, networks, start):
         for i, n in enumerate(networks):
             path = self.folder / f"start-{n['name']}-{self.runs}.safetensors"
@@ -89,10 +97,11 @@ class DenseCase(AgreementCase):
     def follow(self, k, training, recipe, run, states, momenta):
         """Compares what else a step leaves, and puts the oracle where duet stands."""
         squares, averages = {}, {}
+        kept, _ = files.read_safetensors(run / "state.safetensors")
         for i in training.optimisers:
             name = training.networks[i]["name"]
             if training.keys()[1]:
-                squares[name] = self.of_state(run, f"{name}/second/")
+                squares[name] = self.part_of(kept, f"{name}/second/")
                 wanted = training.carried(i, 1)
                 self.compare_all(f"step {k}: {name}: means of squares", list(wanted), squares[name].get,
                                  lambda key: wanted[key].numpy())
@@ -109,8 +118,7 @@ class DenseCase(AgreementCase):
         self.assertLessEqual(error**0.5, self.STEP_TOLERANCE * size**0.5 + 1e-12, what)
 
     @staticmethod
-    def of_state(run, place):
-        arrays, _ = files.read_safetensors(run / "state.safetensors")
+    def part_of(arrays, place):
         return {key[len(place):]: a for key, a in arrays.items() if key.startswith(place)}
 
     def recipe_of(self, task, data, networks, method, adm, train):
@@ -132,6 +140,8 @@ class DenseCase(AgreementCase):
 
 class SegmentCase(DenseCase):
     TASK = "segment"
+    PAIR = peers("teacher=seg14", "student=seg8")
+    TEN = {"steps": harness.STEPS}
     TRAIN = {"lr": 0.02, "momentum": 0.9, "weight_decay": 5e-4}
     CLASSES, SIZE = 7, (40, 52)
 
@@ -174,6 +184,8 @@ class SegmentCase(DenseCase):
 
 class DenoiseCase(DenseCase):
     TASK = "denoise"
+    PAIR = peers("teacher=unet_c16", "student=unet_c8")
+    TEN = {"steps": harness.STEPS, "train": {"batch": 4}}  # half the pictures, half the time
     TRAIN = {"lr": 0.0003, "optimizer": "adam", "weight_decay": 0}
     # A key's bias moves every score of a query alike, which a softmax does not see: its gradient is nothing but rounding, and
     # Adam makes steps of it.

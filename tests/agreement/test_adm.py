@@ -1,6 +1,5 @@
 """ADM against PyTorch: consensus x divergence, every view, every way of weighing places, and the base methods below it."""
-import itertools
-
+from adm_forms import every_weight, forms
 from harness import AgreementCase, main, peers
 import test_methods
 
@@ -8,18 +7,12 @@ PAIR = peers("teacher=resnet8", "student=resnet8")
 DML = {"name": "dml"}
 
 
+@forms(consensus=("align", "modulate"), divergence=("repel", "modulate"))
 class Forms(AgreementCase):
     """What the student and the teacher do, with the default view and weights; test_realistic.py has those with one side off."""
 
-
-def add_form(consensus, divergence):
-    def test(self):
-        self.agree(PAIR, DML, adm={"consensus": consensus, "divergence": divergence})
-    setattr(Forms, f"test_{consensus}_{divergence}", test)
-
-
-for form in itertools.product(("align", "modulate"), ("repel", "modulate")):
-    add_form(*form)
+    def form(self, adm):
+        self.agree(PAIR, DML, adm=adm)
 
 
 class Defaults(AgreementCase):
@@ -60,11 +53,7 @@ class Views(AgreementCase):
 
 class Weights(AgreementCase):
     def test_every_kind(self):
-        for weights in ("none", "uniform", "softmax"):
-            for consensus, divergence in (("modulate", "modulate"), ("align", "repel")):
-                with self.subTest(weights=weights, consensus=consensus):
-                    self.agree(PAIR, DML, adm={"weights": weights, "tau": 0.3, "consensus": consensus,
-                                               "divergence": divergence})
+        every_weight(self, PAIR, DML, tau=0.3)
 
 
 class Options(AgreementCase):
