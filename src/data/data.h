@@ -177,6 +177,8 @@ typedef struct dt_noising {
                  * true (validation): place k of the n in a pass gets t = floor(k T / n), eps by (seed,
                  * DT_PURPOSE_VALIDATION, 0, k), whatever the epoch */
 } dt_noising;
+/* Turns image [n], x_0, into x_t in place and sets eps [n]. */
+void dt_noise_apply(const dt_noising *noising, int32_t time, dt_rng eps_stream, size_t n, float *image, float *eps);
 
 /* ---- the loader ------------------------------------------------------------------------------------------------ */
 

@@ -107,11 +107,6 @@ bool dt_cut_apply(const dt_cut *cut, const dt_squares *to, dt_resampler *r, cons
  * each; order 0..5 says which comes first, second, third. */
 void dt_vary_colours(const dt_colouring *c, uint8_t *pixels, size_t n);
 
-/* ---- noise ----------------------------------------------------------------------------------------------------- */
-
-/* Turns image [n], x_0, into x_t in place and sets eps [n]. */
-void dt_noise_apply(const dt_noising *noising, int32_t time, dt_rng eps_stream, size_t n, float *image, float *eps);
-
 /* ---- the order of a pass ------------------------------------------------------------------------------------- */
 
 /* Fisher-Yates over order[0..n), by (seed, epoch) alone. */

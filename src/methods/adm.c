@@ -152,11 +152,15 @@ static pair compare(adm *a, int teacher, int student)
 /* ---- 3. weights ------------------------------------------------------------------------------------------------- */
 
 /* How much of each place of a map like x counts, 0..1; DT_NONE: all do. */
+static dt_node validity_at(dt_graph *g, const dt_peers *peers, dt_node x)
+{
+    const dt_shape s = dt_shape_of(g, x);
+    return peers->task->validity ? peers->task->validity(g, &peers->targets, s.h, s.w) : DT_NONE;
+}
+
 static dt_node validity_of(const adm *a, dt_node x)
 {
-    const dt_task *task = a->peers->task;
-    const dt_shape s = dt_shape_of(a->g, x);
-    return task->validity ? task->validity(a->g, &a->peers->targets, s.h, s.w) : DT_NONE;
+    return validity_at(a->g, a->peers, x);
 }
 
 /* The mean of x over the valid places of each image (DT_AXES_HW) or of the batch (DT_AXES_ALL); 0 where none is valid. */
@@ -269,18 +273,27 @@ static dt_node answer_from_divergence(const adm *a, const pair *p, dt_node *accu
 
 /* ---- 6. totals -------------------------------------------------------------------------------------------------- */
 
-/* The share of a map that lies on the foreground, over the batch: sum x M / sum x V, M the share of each place that is foreground and valid, V
- * that which is valid. A map that is the same everywhere has the foreground's own share of the valid area. */
-static dt_node share_on_foreground(const adm *a, dt_node x)
+/* sum x M / sum x V, M the share of each place that is foreground and valid, V that which is valid. */
+dt_node dt_foreground_share(dt_graph *g, const dt_peers *peers, dt_node x)
 {
     static const double smallest = 1e-12;
-    dt_graph *g = a->g;
     const dt_shape s = dt_shape_of(g, x);
-    dt_node mask = a->peers->targets.mask, valid = validity_of(a, x), valid_pixels = validity_of(a, mask);
+    dt_node mask = peers->targets.mask, valid = validity_at(g, peers, x), valid_pixels = validity_at(g, peers, mask);
     if (valid_pixels != DT_NONE) mask = dt_mul(g, mask, valid_pixels);
     dt_node on = dt_sum(g, dt_mul(g, x, dt_adaptive_avg_pool(g, mask, s.h, s.w)), DT_AXES_ALL);
     dt_node all = dt_sum(g, valid == DT_NONE ? x : dt_mul(g, x, valid), DT_AXES_ALL);
     return dt_div(g, on, dt_max(g, all, dt_constant(g, smallest)));
+}
+
+dt_node dt_foreground_area(dt_graph *g, const dt_peers *peers)
+{
+    dt_node mask = peers->targets.mask;
+    return valid_mean(g, mask, validity_at(g, peers, mask), DT_AXES_ALL);
+}
+
+static dt_node share_on_foreground(const adm *a, dt_node x)
+{
+    return dt_foreground_share(a->g, a->peers, x);
 }
 
 static void measure_foreground(adm *a, const pair *p)
@@ -356,8 +369,7 @@ static void log_pairs(const adm *a)
     const double share = 1.0 / a->n_pairs;
     dt_losses_term(a->out, dt_scale(a->g, a->similarity, share), -1, "adm.similarity");
     if (a->foreground_c == DT_NONE) return;
-    dt_node mask = a->peers->targets.mask;
-    dt_losses_term(a->out, valid_mean(a->g, mask, validity_of(a, mask), DT_AXES_ALL), -1, "adm.foreground");
+    dt_losses_term(a->out, dt_foreground_area(a->g, a->peers), -1, "adm.foreground");
     dt_losses_term(a->out, dt_scale(a->g, a->foreground_s, share), -1, "adm.foreground_s");
     dt_losses_term(a->out, dt_scale(a->g, a->foreground_c, share), -1, "adm.foreground_c");
     dt_losses_term(a->out, dt_scale(a->g, a->foreground_d, share), -1, "adm.foreground_d");

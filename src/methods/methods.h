@@ -106,6 +106,11 @@ typedef struct dt_adm_maps {
 duet_status dt_adm_look(dt_graph *g, const dt_peers *peers, const dt_adm_config *c, int teacher, int student, dt_adm_maps *out,
                         duet_error *err);
 
+/* How much of a map of numbers at places, none below 0, lies on the foreground of the targets' mask, over the batch and the places that count: 0..1, a
+ * scalar. A map that is the same everywhere has the foreground's area, the share of the mask itself. Both need a mask. */
+dt_node dt_foreground_share(dt_graph *g, const dt_peers *peers, dt_node map);
+dt_node dt_foreground_area(dt_graph *g, const dt_peers *peers);
+
 /* ---- for method files ---------------------------------------------------------------------------------------- */
 
 void dt_losses_term(dt_losses *l, dt_node node, int variant, const char *format, ...) DT_PRINTF(4, 5);

@@ -1,10 +1,16 @@
 /* Looking at a run: what its networks see of single pictures, by the nodes that train them.
  *
  * Two networks of a run's recipe, in inference mode and with the weights of its folder, share one graph with what adm builds for
- * a teacher and a student. The graph is for one picture; where pictures differ in size, it is built anew. */
+ * a teacher and a student. The graph is for one picture; where pictures differ in size, it is built anew.
+ *
+ * Networks that denoise see each picture under several amounts of noise, and what they take for the picture is worked out of what they say the
+ * noise is. */
 #include "train_impl.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct dt_look {
     dt_look_facts facts;
@@ -16,19 +22,23 @@ struct dt_look {
     dt_graph *graph;
     dt_peers peers;        /* two of them */
     dt_node image, time;
-    dt_node map[DT_LOOK_MAPS];
+    dt_node map[DT_LOOK_MAPS], share[DT_LOOK_MAPS], foreground; /* share, foreground: scalars, DT_NONE without a mask */
     dt_program *program;
     size_t height, width;
     float *values[DT_LOOK_MAPS];
     dt_state *state;       /* outlives graphs */
-    /* Pictures. */
-    float *signal, *noise; /* [timesteps]; NULL but for networks that denoise */
+    /* Networks that denoise. */
+    float *signal, *noise; /* [timesteps]; NULL: they do not */
     dt_noising noising;
+    int moment;            /* which of DT_LOOK_TIMES the last one was */
+    float *noisy, *eps, *said[2], *estimate[2]; /* a picture each, of the size that the graph is for */
+    /* Pictures. */
     dt_loader *loader;
     uint32_t *indices;
     size_t n, next;
     dt_batch *batch;       /* the one that is lent out; NULL: none */
-    dt_record record;      /* buffers for the largest picture */
+    dt_normalisation seen; /* how its pictures were normalised */
+    uint8_t *pixels, *mask, *pixel_labels; /* what is shown of it, of the size that the graph is for */
 };
 
 /* ---- who is looked at ------------------------------------------------------------------------------------------ */
@@ -73,7 +83,8 @@ static void make_inputs(dt_look *l, size_t height, size_t width)
     l->image = dt_input(l->graph, "image", DT_REAL, (dt_shape){1, 3, height, width});
     l->time = needs & DT_NEEDS_NOISE ? dt_input(l->graph, "time", DT_INDEX, one) : DT_NONE;
     l->peers = (dt_peers){.n = 2, .task = r->task, .ramp_epoch = DT_NONE};
-    l->peers.targets = (dt_targets){.noise = DT_NONE, .mask = DT_NONE, .labels = DT_NONE, .classes = l->source->facts.classes, .config = &r->task_config};
+    dt_node mask = l->source->facts.masks ? dt_input(l->graph, "mask", DT_REAL, (dt_shape){1, 1, height, width}) : DT_NONE;
+    l->peers.targets = (dt_targets){.noise = DT_NONE, .mask = mask, .labels = DT_NONE, .classes = l->source->facts.classes, .config = &r->task_config};
     if (needs & DT_NEEDS_PIXEL_LABELS) l->peers.targets.labels = dt_input(l->graph, "labels", DT_INDEX, (dt_shape){1, 1, height, width});
     else if (needs & DT_NEEDS_LABELS) l->peers.targets.labels = dt_input(l->graph, "labels", DT_INDEX, one);
 }
@@ -103,7 +114,19 @@ static void forget_size(dt_look *l)
         dt_free(l->values[m]);
         l->values[m] = NULL;
     }
+    float **const pictures[] = {&l->noisy, &l->eps, &l->said[0], &l->said[1], &l->estimate[0], &l->estimate[1]};
+    for (size_t i = 0; i < DT_COUNT(pictures); i++) {
+        dt_free(*pictures[i]);
+        *pictures[i] = NULL;
+    }
+    uint8_t **const shown[] = {&l->pixels, &l->mask, &l->pixel_labels};
+    for (size_t i = 0; i < DT_COUNT(shown); i++) {
+        dt_free(*shown[i]);
+        *shown[i] = NULL;
+    }
 }
+
+static bool is_noisy(const dt_look *l) { return l->recipe->task->needs & DT_NEEDS_NOISE; }
 
 static duet_status build_graph(dt_look *l, size_t height, size_t width, duet_error *err)
 {
@@ -122,7 +145,88 @@ static duet_status build_graph(dt_look *l, size_t height, size_t width, duet_err
     l->map[DT_LOOK_SIMILARITY] = maps.similarity;
     l->map[DT_LOOK_CONSENSUS] = maps.consensus;
     l->map[DT_LOOK_DIVERGENCE] = maps.divergence;
-    return DUET_OK;
+    for (int k = 0; k < 2; k++) l->map[DT_LOOK_ERROR + k] = DT_NONE; /* worked out of what the networks say */
+    const bool masked = l->peers.targets.mask != DT_NONE;
+    l->foreground = masked ? dt_foreground_area(l->graph, &l->peers) : DT_NONE;
+    for (int m = 0; m < DT_LOOK_MAPS; m++)
+        l->share[m] = masked && l->map[m] != DT_NONE ? dt_foreground_share(l->graph, &l->peers, l->map[m]) : DT_NONE;
+    return dt_graph_check(l->graph, err);
+}
+
+/* What the program is to compute; with noise also what the networks say it is. Positions are rewritten by compiling. */
+static size_t list_outputs(dt_look *l, dt_node **out)
+{
+    size_t n = 0;
+    for (int m = 0; m < DT_LOOK_MAPS; m++) {
+        if (l->map[m] != DT_NONE) out[n++] = &l->map[m];
+        if (l->share[m] != DT_NONE) out[n++] = &l->share[m];
+    }
+    if (l->foreground != DT_NONE) out[n++] = &l->foreground;
+    for (int k = 0; k < 2 && is_noisy(l); k++) out[n++] = &l->peers.at[k].built.output;
+    return n;
+}
+
+static duet_status make_room(dt_look *l, size_t height, size_t width, duet_error *err)
+{
+    for (int m = 0; m < DT_LOOK_MAPS; m++) {
+        const bool error = m >= DT_LOOK_ERROR;
+        if (error ? !is_noisy(l) : l->map[m] == DT_NONE) continue;
+        l->values[m] = dt_alloc(error ? height * width : dt_shape_count(dt_shape_of(l->graph, l->map[m])), sizeof *l->values[m]);
+        if (!l->values[m]) return dt_fail(err, DUET_MEMORY, "no memory for maps");
+    }
+    float **const pictures[] = {&l->noisy, &l->eps, &l->said[0], &l->said[1], &l->estimate[0], &l->estimate[1]};
+    for (size_t i = 0; i < DT_COUNT(pictures) && is_noisy(l); i++)
+        if (!(*pictures[i] = dt_alloc(3 * height * width, sizeof **pictures))) return dt_fail(err, DUET_MEMORY, "no memory for noisy pictures");
+    const dt_data_facts *f = &l->source->facts;
+    const bool classes = f->labels == DT_LABELS_PIXELS;
+    l->pixels = dt_alloc(3 * height * width, 1);
+    l->mask = f->masks ? dt_alloc(height * width, 1) : NULL;
+    l->pixel_labels = classes ? dt_alloc(height * width, 1) : NULL;
+    if (l->pixels && (l->mask || !f->masks) && (l->pixel_labels || !classes)) return DUET_OK;
+    return dt_fail(err, DUET_MEMORY, "%s: no memory for a picture", f->name);
+}
+
+static duet_status compile(dt_look *l, size_t height, size_t width, duet_error *err)
+{
+    enum { MOST = 2 * DT_LOOK_MAPS + 3 };
+    dt_node *place[MOST], outputs[MOST];
+    const size_t n = list_outputs(l, place);
+    for (size_t i = 0; i < n; i++) outputs[i] = *place[i];
+    const dt_program_spec spec = {.graph = l->graph, .state = l->state, .outputs = outputs, .n_outputs = n};
+    DT_TRY(dt_program_compile(&spec, &l->program, err));
+    for (size_t i = 0; i < n; i++) *place[i] = outputs[i];
+    return make_room(l, height, width, err);
+}
+
+/* ---- weights --------------------------------------------------------------------------------------------------- */
+
+static int64_t epoch_of(const char *path)
+{
+    dt_saved *file = NULL;
+    if (dt_saved_open(path, &file, NULL)) return -1;
+    const char *said = dt_saved_metadata(file, "epoch");
+    const int64_t epoch = said && *said >= '0' && *said <= '9' ? (int64_t)strtoll(said, NULL, 10) : -1;
+    dt_saved_close(file);
+    return epoch;
+}
+
+/* The file of a network that is wanted, or the next one that is there. */
+static duet_status find_weights(dt_look *l, const dt_look_spec *spec, int k, char path[4096], duet_error *err)
+{
+    static const char *const kinds[] = {".best", ".ema", ""};
+    const dt_recipe_network *n = &l->recipe->networks[l->network[k]];
+    for (size_t i = (size_t)spec->weights; i < DT_COUNT(kinds); i++) {
+        char *const file = l->facts.weights[k].file;
+        const int name = snprintf(file, sizeof l->facts.weights[k].file, "%s%s.safetensors", n->name, kinds[i]);
+        const int whole = snprintf(path, 4096, "%s/%s", spec->folder, file);
+        if (name < 0 || (size_t)name >= sizeof l->facts.weights[k].file || whole < 0 || whole >= 4096)
+            return dt_fail(err, DUET_ARG, "%s: the path is too long", spec->folder);
+        if (access(path, F_OK)) continue;
+        l->facts.weights[k].averaged = *kinds[i] && l->recipe->train.ema > 0 && !n->frozen;
+        l->facts.weights[k].epoch = epoch_of(path);
+        return DUET_OK;
+    }
+    return dt_fail(err, DUET_IO, "%s: cannot be read; a run writes it with its first checkpoint", path);
 }
 
 static duet_status read_weights(dt_look *l, const dt_look_spec *spec, duet_error *err)
@@ -132,30 +236,8 @@ static duet_status read_weights(dt_look *l, const dt_look_spec *spec, duet_error
     DT_TRY(dt_state_create(l->device, l->graph, names, 2, &l->state, err));
     for (int k = 0; k < 2; k++) {
         char path[4096];
-        const int n = snprintf(path, sizeof path, "%s/%s%s.safetensors", spec->folder, names[k], spec->best ? ".best" : "");
-        if (n < 0 || (size_t)n >= sizeof path) return dt_fail(err, DUET_ARG, "%s: the path is too long", spec->folder);
-        const duet_status st = dt_weights_load(l->state, k, path, err);
-        if (st == DUET_IO)
-            return dt_fail(err, DUET_IO, "%s: cannot be read; a run writes it with its first %s", path, spec->best ? "evaluation" : "checkpoint");
-        if (st) return st;
-    }
-    return DUET_OK;
-}
-
-static duet_status compile(dt_look *l, duet_error *err)
-{
-    dt_node outputs[DT_LOOK_MAPS];
-    size_t n = 0;
-    for (int m = 0; m < DT_LOOK_MAPS; m++)
-        if (l->map[m] != DT_NONE) outputs[n++] = l->map[m];
-    const dt_program_spec spec = {.graph = l->graph, .state = l->state, .outputs = outputs, .n_outputs = n};
-    DT_TRY(dt_program_compile(&spec, &l->program, err));
-    n = 0;
-    for (int m = 0; m < DT_LOOK_MAPS; m++) {
-        if (l->map[m] == DT_NONE) continue;
-        l->map[m] = outputs[n++];
-        l->values[m] = dt_alloc(dt_shape_count(dt_shape_of(l->graph, l->map[m])), sizeof *l->values[m]);
-        if (!l->values[m]) return dt_fail(err, DUET_MEMORY, "no memory for maps");
+        DT_TRY(find_weights(l, spec, k, path, err));
+        DT_TRY(dt_weights_load(l->state, k, path, err));
     }
     return DUET_OK;
 }
@@ -167,7 +249,7 @@ static duet_status fit(dt_look *l, size_t height, size_t width, const dt_look_sp
     forget_size(l);
     DT_TRY(build_graph(l, height, width, err));
     if (spec) DT_TRY(read_weights(l, spec, err));
-    DT_TRY(compile(l, err));
+    DT_TRY(compile(l, height, width, err));
     l->height = height;
     l->width = width;
     return DUET_OK;
@@ -183,14 +265,9 @@ static duet_status open_data(dt_look *l, const dt_look_spec *spec, duet_error *e
     const dt_data_facts *f = &l->source->facts;
     if (spec->n < 1 || spec->first >= f->test_images || spec->n > f->test_images - spec->first)
         return dt_fail(err, DUET_ARG, "%s has %zu test pictures; %zu from number %zu are more than there are", f->name, f->test_images, spec->n, spec->first);
-    size_t places;
-    if (!dt_size_mul(f->height, f->width, &places)) return dt_fail(err, DUET_MEMORY, "%s: no memory for a picture", f->name);
-    l->record = (dt_record){.pixels = dt_alloc(places, 3), .mask = f->masks ? dt_alloc(places, 1) : NULL,
-                            .pixel_labels = f->labels == DT_LABELS_PIXELS ? dt_alloc(places, 1) : NULL};
     l->n = spec->n;
     l->indices = dt_alloc(l->n, sizeof *l->indices);
-    if (!l->record.pixels || (f->masks && !l->record.mask) || (f->labels == DT_LABELS_PIXELS && !l->record.pixel_labels) || !l->indices)
-        return dt_fail(err, DUET_MEMORY, "%s: no memory for a picture", f->name);
+    if (!l->indices) return dt_fail(err, DUET_MEMORY, "%s: no memory for a list of %zu pictures", f->name, l->n);
     for (size_t i = 0; i < l->n; i++) l->indices[i] = (uint32_t)(spec->first + i);
     return DUET_OK;
 }
@@ -198,53 +275,120 @@ static duet_status open_data(dt_look *l, const dt_look_spec *spec, duet_error *e
 static duet_status open_loader(dt_look *l, const dt_look_spec *look, duet_error *err)
 {
     const dt_recipe *r = l->recipe;
-    const bool noisy = r->task->needs & DT_NEEDS_NOISE;
+    const bool noisy = is_noisy(l);
     if (noisy) {
         l->signal = dt_alloc((size_t)r->task_config.timesteps, sizeof *l->signal);
         l->noise = dt_alloc((size_t)r->task_config.timesteps, sizeof *l->noise);
         if (!l->signal || !l->noise) return dt_fail(err, DUET_MEMORY, "no memory for the noise schedule");
         DT_TRY(dt_noise_tables(&r->task_config, l->signal, l->noise, err));
-        l->noising = (dt_noising){.T = (int)r->task_config.timesteps, .signal = l->signal, .noise = l->noise, .fixed = true};
+        l->noising = (dt_noising){.T = (int)r->task_config.timesteps, .signal = l->signal, .noise = l->noise};
     }
     dt_data_facts facts = l->source->facts;
     char path[4096];
     snprintf(path, sizeof path, "%s/%s.safetensors", look->folder, r->networks[0].name);
     if (r->data.normalise == DT_NORMALISE_MEASURE) DT_TRY(dt_normalisation_of_weights(path, &facts, err));
-    const dt_normalisation seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, &facts);
+    l->seen = dt_normalisation_of(noisy ? DT_NORMALISE_SYMMETRIC : (dt_normalise)r->data.normalise, &facts);
     const dt_loader_spec spec = {.source = l->source, .split = DT_SPLIT_TEST, .indices = l->indices, .n_indices = l->n, .batch = 1,
-                                 .augment = DT_AUGMENT_NONE, .squares = dt_recipe_squares_of(r, false), .normalise = &seen, .noising = noisy ? &l->noising : NULL, .views = 1,
+                                 .augment = DT_AUGMENT_NONE, .squares = dt_recipe_squares_of(r, false), .normalise = &l->seen, .views = 1,
                                  .seed = (uint64_t)r->train.seed, .workers = 1};
     DT_TRY(dt_loader_create(&spec, &l->loader, err));
     dt_loader_start(l->loader, 0, 0);
     return DUET_OK;
 }
 
-static void run_inputs(dt_look *l, const dt_batch *b)
+static void write_inputs(dt_look *l, const float *image, int32_t time)
 {
-    const dt_node labels = l->peers.targets.labels;
+    const dt_batch *b = l->batch;
+    const dt_node labels = l->peers.targets.labels, mask = l->peers.targets.mask;
     const bool pixels = l->recipe->task->needs & DT_NEEDS_PIXEL_LABELS;
-    dt_program_write(l->program, l->image, b->images[0], 3 * b->height * b->width);
+    dt_program_write(l->program, l->image, image, 3 * b->height * b->width);
     if (labels != DT_NONE) dt_program_write(l->program, labels, pixels ? b->pixel_labels : b->labels, pixels ? b->height * b->width : 1);
-    if (l->time != DT_NONE) dt_program_write(l->program, l->time, b->time, 1);
+    if (mask != DT_NONE) dt_program_write(l->program, mask, b->mask, b->height * b->width);
+    if (l->time != DT_NONE) dt_program_write(l->program, l->time, &time, 1);
+}
+
+static double scalar_of(const dt_look *l, dt_node x)
+{
+    return x == DT_NONE ? (double)NAN : (double)dt_program_scalar(l->program, x);
+}
+
+static void read_maps(dt_look *l, dt_looked *out)
+{
+    out->foreground = scalar_of(l, l->foreground);
+    for (int m = 0; m < DT_LOOK_ERROR; m++) {
+        if (l->map[m] == DT_NONE) continue;
+        const dt_shape s = dt_shape_of(l->graph, l->map[m]);
+        dt_program_read(l->program, l->map[m], l->values[m], dt_shape_count(s));
+        out->map[m] = (dt_look_map){.height = s.h, .width = s.w, .values = l->values[m], .share = scalar_of(l, l->share[m])};
+    }
+}
+
+/* ---- noise ----------------------------------------------------------------------------------------------------- */
+
+/* The middle of part `moment` of DT_LOOK_TIMES equal ones. */
+static int32_t time_of(const dt_look *l, int moment)
+{
+    return (int32_t)((2 * (int64_t)moment + 1) * l->noising.T / (2 * DT_LOOK_TIMES));
+}
+
+/* The picture under its own noise, which depends on the recipe's seed and the picture's number: the same at every time. */
+static void add_noise(dt_look *l, size_t index, int32_t time)
+{
+    const size_t n = 3 * l->height * l->width;
+    memcpy(l->noisy, l->batch->images[0], n * sizeof *l->noisy);
+    dt_noise_apply(&l->noising, time, dt_rng_make((uint64_t)l->recipe->train.seed, DT_PURPOSE_VALIDATION, 0, index), n, l->noisy, l->eps);
+}
+
+/* x0 as samplers take it, clamp((x - noise e) / signal, -1, 1), and the squared error of e at each pixel. */
+static void read_estimates(dt_look *l, int32_t time, dt_looked *out)
+{
+    const size_t places = l->height * l->width;
+    const float signal = l->signal[time], noise = l->noise[time];
+    for (int k = 0; k < 2; k++) {
+        const int m = DT_LOOK_ERROR + k;
+        dt_program_read(l->program, l->peers.at[k].built.output, l->said[k], 3 * places);
+        for (size_t p = 0; p < places; p++) {
+            float sum = 0;
+            for (size_t i = 3 * p; i < 3 * p + 3; i++) {
+                const float e = l->said[k][i], apart = e - l->eps[i];
+                l->estimate[k][i] = fminf(fmaxf((l->noisy[i] - noise * e) / signal, -1), 1);
+                sum += apart * apart;
+            }
+            l->values[m][p] = sum / 3;
+        }
+        out->estimate[k] = l->estimate[k];
+        out->map[m] = (dt_look_map){.height = l->height, .width = l->width, .values = l->values[m], .share = (double)NAN};
+    }
+    out->noisy = l->noisy;
+    out->time = time;
+}
+
+/* The picture as the networks get it, cut or resized, back in bytes; its mask and its classes. */
+static void show(dt_look *l, size_t index, dt_looked *out)
+{
+    const dt_batch *b = l->batch;
+    const dt_normalisation *n = &l->seen;
+    for (size_t i = 0; i < 3 * l->height * l->width; i++) {
+        const size_t c = i % 3, from = n->bgr ? i - c + 2 - c : i, k = from % 3; /* statistics are in the network's order */
+        l->pixels[i] = (uint8_t)fminf(fmaxf(roundf((b->images[0][from] * n->std[k] + n->mean[k]) * n->unit), 0), 255);
+    }
+    for (size_t i = 0; l->mask && i < l->height * l->width; i++) l->mask[i] = b->mask[i] > 0;
+    for (size_t i = 0; l->pixel_labels && i < l->height * l->width; i++) l->pixel_labels[i] = (uint8_t)b->pixel_labels[i];
+    *out = (dt_looked){.index = index, .height = l->height, .width = l->width, .pixels = l->pixels, .mask = l->mask, .pixel_labels = l->pixel_labels,
+                       .label = l->source->facts.labels == DT_LABELS_CLASS ? b->labels[0] : -1};
 }
 
 static duet_status look_at(dt_look *l, size_t index, dt_looked *out, duet_error *err)
 {
     const dt_batch *b = l->batch;
     DT_TRY(fit(l, b->height, b->width, NULL, err));
-    run_inputs(l, b);
+    show(l, index, out);
+    const int32_t time = is_noisy(l) ? time_of(l, l->moment) : 0;
+    if (is_noisy(l)) add_noise(l, index, time);
+    write_inputs(l, is_noisy(l) ? l->noisy : b->images[0], time);
     DT_TRY(dt_program_run(l->program, -1, err));
-    DT_TRY(l->source->read(l->source, DT_SPLIT_TEST, index, &l->record, err));
-    const dt_record *r = &l->record;
-    *out = (dt_looked){.index = index, .height = b->height, .width = b->width, .pixels = r->pixels, .mask = r->mask, .pixel_labels = r->pixel_labels,
-                       .label = l->source->facts.labels == DT_LABELS_CLASS ? r->label : -1, .noisy = l->time != DT_NONE ? b->images[0] : NULL,
-                       .time = l->time != DT_NONE ? b->time[0] : 0};
-    for (int m = 0; m < DT_LOOK_MAPS; m++) {
-        if (l->map[m] == DT_NONE) continue;
-        const dt_shape s = dt_shape_of(l->graph, l->map[m]);
-        dt_program_read(l->program, l->map[m], l->values[m], dt_shape_count(s));
-        out->map[m] = (dt_look_map){.height = s.h, .width = s.w, .values = l->values[m]};
-    }
+    read_maps(l, out);
+    if (is_noisy(l)) read_estimates(l, time, out);
     return DUET_OK;
 }
 
@@ -278,15 +422,18 @@ duet_status dt_look_open(const dt_look_spec *spec, dt_look **out, duet_error *er
     if (!st) st = open_loader(l, spec, err);
     size_t height = 0, width = 0;
     if (!st) {
-        dt_source_size(l->source, DT_SPLIT_TEST, spec->first, &height, &width);
+        height = width = dt_recipe_squares_of(l->recipe, false).size;
+        if (!height) dt_source_size(l->source, DT_SPLIT_TEST, spec->first, &height, &width);
         st = fit(l, height, width, spec, err);
     }
     if (st) {
         dt_look_close(l);
         return st;
     }
-    l->facts = (dt_look_facts){.recipe = l->recipe, .data = &l->source->facts,
-                               .teacher = &l->recipe->networks[l->network[0]], .student = &l->recipe->networks[l->network[1]]};
+    l->facts.recipe = l->recipe;
+    l->facts.data = &l->source->facts;
+    l->facts.teacher = &l->recipe->networks[l->network[0]];
+    l->facts.student = &l->recipe->networks[l->network[1]];
     *out = l;
     return DUET_OK;
 }
@@ -295,9 +442,14 @@ const dt_look_facts *dt_look_about(const dt_look *l) { return &l->facts; }
 
 duet_status dt_look_next(dt_look *l, dt_looked *out, duet_error *err)
 {
+    *out = (dt_looked){0};
+    if (l->batch && is_noisy(l) && l->moment < DT_LOOK_TIMES - 1) {
+        l->moment++;
+        return look_at(l, l->indices[l->next - 1], out, err);
+    }
     if (l->batch) dt_loader_give_back(l->loader, l->batch);
     l->batch = dt_loader_next(l->loader, NULL);
-    *out = (dt_looked){0};
+    l->moment = 0;
     if (!l->batch) return dt_loader_status(l->loader, err);
     return look_at(l, l->indices[l->next++], out, err);
 }
@@ -315,8 +467,5 @@ void dt_look_close(dt_look *l)
     dt_free(l->signal);
     dt_free(l->noise);
     dt_free(l->indices);
-    dt_free(l->record.pixels);
-    dt_free(l->record.mask);
-    dt_free(l->record.pixel_labels);
     dt_free(l);
 }

@@ -185,19 +185,28 @@ size_t dt_evaluation_batch(size_t images);
 /* Maps of a picture: of teacher and student, then of both together. */
 enum {
     DT_LOOK_ATTENTION,      /* mean_c F^2 of the map that the head reads; the student's follows the teacher's */
-    DT_LOOK_ACTIVATION = 2, /* the positive evidence for the true class; alike; not there where the task has none */
+    DT_LOOK_ACTIVATION = 2, /* the task's class activation map; alike; not there where the task has none, or needs a mask and there is none */
     DT_LOOK_SIMILARITY = 4, /* S */
     DT_LOOK_CONSENSUS,      /* c */
     DT_LOOK_DIVERGENCE,     /* d */
-    DT_LOOK_MAPS
+    DT_LOOK_ERROR,          /* denoise: the mean over channels of (e - eps)^2 at each pixel; of the teacher, then of the student */
+    DT_LOOK_MAPS = DT_LOOK_ERROR + 2
 };
+
+/* Whose weights. What is judged are averaged weights where a run keeps such; where a run has no file of the kind yet, the next one is taken. */
+enum {
+    DT_LOOK_BEST, /* of the best epoch, as judged: NAME.best.safetensors */
+    DT_LOOK_LAST, /* of the last checkpoint, as judged: NAME.ema.safetensors, where it is there */
+    DT_LOOK_RAW   /* of the last checkpoint, as trained: NAME.safetensors */
+};
+enum { DT_LOOK_TIMES = 5 }; /* denoise: how often each picture is looked at, every time under more noise */
 
 typedef struct dt_look dt_look;
 typedef struct dt_look_spec {
     const char *folder;            /* of the run */
     const char *teacher, *student; /* names of networks; NULL: the first with that role */
     const char *path;              /* of the data; NULL: the recipe's */
-    bool best;                     /* the weights of the best epoch, not the last */
+    int weights;                   /* DT_LOOK_BEST, .. */
     size_t first, n;               /* test pictures */
     int threads;                   /* 0: all */
 } dt_look_spec;
@@ -206,21 +215,29 @@ typedef struct dt_look_facts {
     const dt_recipe *recipe;
     const dt_data_facts *data;
     const dt_recipe_network *teacher, *student;
+    struct {
+        char file[160]; /* "student.best.safetensors" */
+        int64_t epoch;  /* finished epochs when it was saved; -1: it does not say */
+        bool averaged;  /* averages over the steps */
+    } weights[2];
 } dt_look_facts;
 
 typedef struct dt_look_map {
     size_t height, width;
     const float *values; /* [height, width]; NULL: the task has no such map */
+    double share;        /* of it on the foreground, 0..1, as in training; NAN: there is no mask */
 } dt_look_map;
 
-/* One picture; everything is valid until the next one. */
+/* One picture, or one picture under one amount of noise; everything is valid until the next one. */
 typedef struct dt_looked {
     size_t index, height, width;
     const uint8_t *pixels;       /* [height, width, 3]; NULL: there are no more pictures */
     const uint8_t *mask;         /* [height, width] 0/1; NULL: the data has none */
     const uint8_t *pixel_labels; /* [height, width]; NULL: pixels have no classes */
     int32_t label;               /* -1: pictures have no classes */
+    double foreground;           /* share of the picture's labelled area that is foreground; NAN: there is no mask */
     const float *noisy;          /* denoise: what networks saw, [height, width, 3]; else NULL */
+    const float *estimate[2];    /* denoise: the picture that each thinks is behind it, -1..1, alike; else NULL */
     int32_t time;                /* denoise: how noisy */
     dt_look_map map[DT_LOOK_MAPS];
 } dt_looked;
@@ -229,6 +246,7 @@ typedef struct dt_looked {
  * Errors:  DUET_IO: no run, no weights yet; DUET_ARG: no such network, no such pictures; those of recipes, weights and data. */
 duet_status dt_look_open(const dt_look_spec *spec, dt_look **out, duet_error *err);
 const dt_look_facts *dt_look_about(const dt_look *l); /* valid as long as l */
+/* denoise: each picture comes DT_LOOK_TIMES times, at the middles of as many equal parts of the times, with the same noise of its own. */
 duet_status dt_look_next(dt_look *l, dt_looked *out, duet_error *err);
 void dt_look_close(dt_look *l);
 

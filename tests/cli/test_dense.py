@@ -1,5 +1,6 @@
 """Segmentation and denoising as a user meets them: runs that resume to the same bytes, what is measured, what is refused."""
 import csv
+import json
 import random
 import signal
 import struct
@@ -115,6 +116,17 @@ class Runs(Dense):
         row = self.last_row("whole")
         self.assertGreater(float(row["student.mse"]), 0)
         self.assertIn("student.raw.mse", row) # averaged weights are judged, the others reported
+
+    def test_look_shows_what_networks_take_for_the_picture_behind_the_noise(self):
+        self.run_ok("train", self.denoise, "--out", "run", "--max-steps", 1)
+        said = json.loads(self.run_ok("look", "run", "--json", "--n", 2, "--threads", 1, "--out", "sheets"))
+        self.assertEqual([(p["index"], p["time"]) for p in said["pictures"]], [(i, t) for i in range(2) for t in (10, 30, 50, 70, 90)])
+        self.assertEqual(said["sheets"], ["sheets/look-01.png"])
+        for p in said["pictures"]:
+            self.assertAlmostEqual(p["maps"]["student_error"]["mean"], 1, delta=0.2)  # a network that says almost 0
+            self.assertIsNone(p["foreground"])
+        apart = json.loads(self.run_ok("look", "run", "--json", "--from", 1, "--n", 1, "--threads", 1))
+        self.assertEqual(apart["pictures"], said["pictures"][5:])  # a picture's noise is its own
 
     def test_segmentation_starts_at_the_loss_of_a_guess(self):
         self.run_ok("train", self.segment, "--out", "run", "--max-steps", 1, "--set", "adm=off")

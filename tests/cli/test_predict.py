@@ -157,10 +157,37 @@ class Pixels(Case):
         self.assertEqual(self.files("sheets"), ["look-01.png", "look-02.png"])
         self.assertIn("sheets/look-02.png", out)
         height, width, rows = read_png(self.folder / "sheets/look-01.png")
-        self.assertEqual(width, 2 * 10 + 7 * 128 + 6 * 6)  # picture, truth, attention of both, S, c, d
+        self.assertEqual(width, 2 * 10 + 9 * 128 + 8 * 6)  # picture, truth, attention and activation of both, S, c, d
         self.assertGreater(height, 2 * 128)
         shown = {bytes(row[3 * (10 + x):3 * (10 + x) + 3]) for row in rows[60:160] for x in range(0, 128, 4)}
         self.assertGreater(len(shown), 50)  # a picture is there, not a flat ground
+
+    def test_look_has_its_numbers_as_json(self):
+        said = json.loads(self.run_ok("look", "run", "--json", "--n", 2, "--threads", 1))
+        self.assertEqual((said["task"], said["data"], said["teacher"]["name"], said["sheets"]), ("segment", "shapes-seg", "teacher", []))
+        self.assertEqual([p["index"] for p in said["pictures"]], [0, 1])
+        for p in said["pictures"]:
+            self.assertTrue(0.1 < p["foreground"] < 0.9)
+            self.assertEqual(sorted(p["maps"]), ["consensus", "divergence", "similarity", "student_activation", "student_attention", "teacher_activation",
+                                                 "teacher_attention"])
+            for one in p["maps"].values():
+                self.assertTrue(0 <= one["on_foreground"] <= 1 and one["mean"] <= one["largest"])
+        both = json.loads(self.run_ok("look", "run", "--json", "--n", 2, "--out", "sheets", "--threads", 1))
+        self.assertEqual(both["sheets"], ["sheets/look-01.png"])
+        self.assertEqual(both["pictures"], said["pictures"])
+
+    def test_look_takes_the_weights_that_are_judged_and_says_which(self):
+        which = lambda *words: json.loads(self.run_ok("look", "run", "--json", "--n", 1, "--threads", 1, *words))["teacher"]["weights"]
+        for name in ("teacher.best", "teacher.ema"):
+            (self.folder / f"run/{name}.safetensors").unlink(missing_ok=True)
+        self.assertEqual(which(), "teacher.safetensors")  # what there is
+        (self.folder / "run/teacher.ema.safetensors").write_bytes((self.folder / "run/teacher.safetensors").read_bytes())
+        self.assertEqual(which(), "teacher.ema.safetensors")
+        (self.folder / "run/teacher.best.safetensors").write_bytes((self.folder / "run/teacher.safetensors").read_bytes())
+        self.assertEqual(which(), "teacher.best.safetensors")
+        self.assertEqual(which("--weights", "last"), "teacher.ema.safetensors")
+        self.assertEqual(which("--weights", "raw"), "teacher.safetensors")
+        self.assertIn("teacher: teacher.best.safetensors", self.run_ok("look", "run", "--out", "sheets", "--n", 1, "--threads", 1))
 
     def test_look_refuses_what_is_no_run_and_who_is_not_in_it(self):
         self.run_bad(2, "look", "run", says="--out DIR")
@@ -168,6 +195,7 @@ class Pixels(Case):
         self.run_bad(2, "look", "run", "--teacher", "nobody", "--out", "out", says=["nobody", "teacher, student"])
         self.run_bad(2, "look", "run", "--teacher", "student", "--out", "out", says="itself")
         self.run_bad(2, "look", "run", "--n", 501, "--out", "out", says="500 test pictures")
+        self.run_bad(2, "look", "run", "--weights", "ema", "--out", "out", says=["'ema'", "best, last or raw"])
         self.assertEqual(self.files("out"), [])
 
 
