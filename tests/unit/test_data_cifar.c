@@ -1,42 +1,13 @@
 /* CIFAR files made here, byte by byte: what is read from them, and what is said of files that are missing, short,
  * oversized or damaged. */
-#include "data/data.h"
-#include "temporary.h"
+#include "source_fixture.h"
 
-#include <setjmp.h> /* before cmocka.h, which needs it */
-#include <cmocka.h>
 #include <archive.h>
 #include <archive_entry.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { PIXELS = 3 * 1024, RECORD_10 = 1 + PIXELS, RECORD_100 = 2 + PIXELS, MOST = 16 };
-
-static char folder[256], said[8192];
-
-static void hear(void *user, const char *text)
-{
-    (void)user;
-    size_t used = strlen(said);
-    snprintf(said + used, sizeof said - used, "%s\n", text);
-}
-
-static const dt_log_sink ear = {hear, NULL};
-
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "%s", temporary_folder());
-    said[0] = '\0';
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
 
 /* ---- making files -------------------------------------------------------------------------------------------- */
 
@@ -58,21 +29,6 @@ static const uint8_t *records(size_t first, size_t n, size_t labels)
         for (size_t k = 0; k < PIXELS; k++) *at++ = pixel(i, k);
     }
     return bytes;
-}
-
-static const char *place(const char *name)
-{
-    static char path[600];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-static void write_bytes(const char *name, const void *bytes, size_t n)
-{
-    FILE *f = fopen(place(name), "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
 }
 
 static void write_100(size_t train, size_t test)
@@ -125,14 +81,6 @@ static void write_archive_100(size_t train, size_t test)
 }
 
 /* ---- what is read -------------------------------------------------------------------------------------------- */
-
-static dt_source *open_good(const char *name, const char *path)
-{
-    duet_error err = {0};
-    dt_source *s = NULL;
-    if (dt_source_open(name, path, 0, &ear, &s, &err)) fail_msg("%s", err.message);
-    return s;
-}
 
 /* Record `index` must be picture i of records(), with its pixels turned from planes into triples. */
 static void expect_picture(const dt_source *s, dt_split split, size_t index, size_t i, int32_t label)
@@ -235,18 +183,6 @@ static void a_file_of_the_official_size_with_other_bytes_is_said(void **state)
 }
 
 /* ---- what is refused ----------------------------------------------------------------------------------------- */
-
-/* The message must hold every one of the given pieces; nothing is handed out. */
-static void expect_refusal(const char *name, const char *path, duet_status status, const char *const *pieces)
-{
-    duet_error err = {0};
-    dt_source *s = NULL;
-    assert_int_equal(dt_source_open(name, path, 0, &ear, &s, &err), status);
-    assert_null(s);
-    for (; *pieces; pieces++)
-        if (!strstr(err.message, *pieces)) fail_msg("\"%s\" is not in: %s", *pieces, err.message);
-}
-#define REFUSED(name, path, status, ...) expect_refusal(name, path, status, (const char *const[]){__VA_ARGS__, NULL})
 
 static void missing_data_names_the_place_and_what_is_needed(void **state)
 {
@@ -355,39 +291,24 @@ static void memory_running_out_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
     write_archive_100(6, 4);
-    for (long k = 1;; k++) {
-        duet_error err = {0};
-        dt_source *s = NULL;
-        dt_alloc_fail_at(k);
-        duet_status st = dt_source_open("cifar100", folder, 0, &ear, &s, &err);
-        dt_alloc_fail_at(0);
-        assert_true(k < 100);
-        if (!st) {
-            assert_true(k > 2);
-            dt_source_close(s);
-            return;
-        }
-        assert_int_equal(st, DUET_MEMORY);
-        assert_null(s);
-    }
+    open_with_failing_memory("cifar100", 100);
 }
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        T(cifar100_is_read_from_a_folder_with_fine_labels),
-        T(cifar10_is_read_across_its_five_training_files),
-        T(an_archive_is_read_without_unpacking),
-        T(unpacked_files_come_before_the_archive_and_may_lie_in_its_folder),
-        T(a_file_of_the_official_size_with_other_bytes_is_said),
-        T(missing_data_names_the_place_and_what_is_needed),
-        T(unknown_names_get_the_nearest_one),
-        T(files_of_a_wrong_size_are_refused),
-        T(labels_out_of_range_are_refused_with_their_place),
-        T(archives_that_are_none_or_damaged_are_refused),
-        T(archives_with_wrong_members_are_refused),
-        T(memory_running_out_is_an_error_and_leaks_nothing),
+        WITH_FOLDER(cifar100_is_read_from_a_folder_with_fine_labels),
+        WITH_FOLDER(cifar10_is_read_across_its_five_training_files),
+        WITH_FOLDER(an_archive_is_read_without_unpacking),
+        WITH_FOLDER(unpacked_files_come_before_the_archive_and_may_lie_in_its_folder),
+        WITH_FOLDER(a_file_of_the_official_size_with_other_bytes_is_said),
+        WITH_FOLDER(missing_data_names_the_place_and_what_is_needed),
+        WITH_FOLDER(unknown_names_get_the_nearest_one),
+        WITH_FOLDER(files_of_a_wrong_size_are_refused),
+        WITH_FOLDER(labels_out_of_range_are_refused_with_their_place),
+        WITH_FOLDER(archives_that_are_none_or_damaged_are_refused),
+        WITH_FOLDER(archives_with_wrong_members_are_refused),
+        WITH_FOLDER(memory_running_out_is_an_error_and_leaks_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

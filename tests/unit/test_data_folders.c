@@ -1,53 +1,15 @@
 /* folder-seg, voc and cityscapes from files made here: what is read, and what is said of every file that is no good. */
-#include "data/data.h"
 #include "picture_files.h"
-#include "temporary.h"
+#include "source_fixture.h"
 
-#include <setjmp.h> /* before cmocka.h, which needs it */
-#include <cmocka.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum { H = 6, W = 9, PLACES = H * W };
 
-static char folder[256], said[4096];
-
-static void hear(void *user, const char *text)
-{
-    (void)user;
-    size_t used = strlen(said);
-    snprintf(said + used, sizeof said - used, "%s\n", text);
-}
-
-static const dt_log_sink ear = {hear, NULL};
-
-static int set_up(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "%s", temporary_folder());
-    said[0] = '\0';
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    remove_folder(folder);
-    return 0;
-}
-
-static const char *place(const char *name)
-{
-    static char path[4][600];
-    static size_t turn;
-    char *p = path[turn++ % 4];
-    snprintf(p, sizeof path[0], "%s/%s", folder, name);
-    return p;
-}
-
 static void text(const char *name, const char *content)
 {
-    write_whole(place(name), content, strlen(content));
+    write_bytes(name, content, strlen(content));
 }
 
 static void make(const char *path)
@@ -82,25 +44,6 @@ static void write_mask(const char *name, size_t h, size_t w, size_t number, size
     for (size_t p = 0; p < h * w; p++) values[p] = class_at(number, p, n);
     write_grey_png(place(name), h, w, values);
 }
-
-static dt_source *open_good(const char *name, const char *path)
-{
-    duet_error err = {0};
-    dt_source *s = NULL;
-    if (dt_source_open(name, path, 0, &ear, &s, &err)) fail_msg("%s", err.message);
-    return s;
-}
-
-static void expect_refusal(const char *name, const char *const *pieces)
-{
-    duet_error err = {0};
-    dt_source *s = NULL;
-    assert_int_not_equal(dt_source_open(name, folder, 0, &ear, &s, &err), DUET_OK);
-    assert_null(s);
-    for (; *pieces; pieces++)
-        if (!strstr(err.message, *pieces)) fail_msg("\"%s\" is not in: %s", *pieces, err.message);
-}
-#define REFUSED(name, ...) expect_refusal(name, (const char *const[]){__VA_ARGS__, NULL})
 
 static uint8_t got[40 * 40 * 3], got_classes[40 * 40];
 
@@ -213,18 +156,18 @@ static void own_folders_train_through_the_loader_in_crops(void **state)
 static void what_is_missing_is_named(void **state)
 {
     (void)state;
-    REFUSED("folder-seg", place("classes.txt"), "No such file");
+    REFUSED("folder-seg", folder, DUET_IO, place("classes.txt"), "No such file");
     make_own();
     unlink(place("images/b.png"));
-    REFUSED("folder-seg", place("images/b.png"), "missing, but", "train.txt:2 names it");
+    REFUSED("folder-seg", folder, DUET_DATA, place("images/b.png"), "missing, but", "train.txt:2 names it");
     write_picture("images/b.png", H, W, 1);
     unlink(place("masks/d.png"));
-    REFUSED("folder-seg", place("masks/d.png"), "No such file");
+    REFUSED("folder-seg", folder, DUET_IO, place("masks/d.png"), "No such file");
     write_mask("masks/d.png", H, W, 3, OWN_CLASSES);
     text("val.txt", "\n\n");
-    REFUSED("folder-seg", place("val.txt"), "the list is empty");
+    REFUSED("folder-seg", folder, DUET_DATA, place("val.txt"), "the list is empty");
     unlink(place("val.txt"));
-    REFUSED("folder-seg", place("val.txt"), "No such file");
+    REFUSED("folder-seg", folder, DUET_IO, place("val.txt"), "No such file");
     duet_error err = {0};
     dt_source *s = NULL;
     assert_int_equal(dt_source_open("folder-seg", NULL, 0, &ear, &s, &err), DUET_DATA);
@@ -236,17 +179,17 @@ static void lists_of_classes_that_cannot_be_are_refused_with_their_line(void **s
     (void)state;
     make_own();
     text("classes.txt", "sky #4682b4\n\nroad\n");
-    REFUSED("folder-seg", "classes.txt:3: found \"road\"", "traffic light #faaa1e");
+    REFUSED("folder-seg", folder, DUET_DATA, "classes.txt:3: found \"road\"", "traffic light #faaa1e");
     text("classes.txt", "sky #4682b4\nroad #12345\n");
-    REFUSED("folder-seg", "classes.txt:2: found \"road #12345\"");
+    REFUSED("folder-seg", folder, DUET_DATA, "classes.txt:2: found \"road #12345\"");
     text("classes.txt", "sky #4682b4\n#123456\n");
-    REFUSED("folder-seg", "classes.txt:2: found \"#123456\"");
+    REFUSED("folder-seg", folder, DUET_DATA, "classes.txt:2: found \"#123456\"");
     text("classes.txt", "sky #4682b4\nsky #123456\n");
-    REFUSED("folder-seg", "classes.txt:2: class \"sky\" was named before");
+    REFUSED("folder-seg", folder, DUET_DATA, "classes.txt:2: class \"sky\" was named before");
     text("classes.txt", "sky #4682b4\n");
-    REFUSED("folder-seg", "classes.txt: 1 classes; 2 to 255");
+    REFUSED("folder-seg", folder, DUET_DATA, "classes.txt: 1 classes; 2 to 255");
     write_whole(place("classes.txt"), "sky\0 #4682b4\nroad #102030", 25);
-    REFUSED("folder-seg", "classes.txt: holds zero bytes");
+    REFUSED("folder-seg", folder, DUET_DATA, "classes.txt: holds zero bytes");
 }
 
 static void masks_that_are_none_are_refused_by_name_before_training(void **state)
@@ -255,17 +198,18 @@ static void masks_that_are_none_are_refused_by_name_before_training(void **state
     static uint8_t deep[PLACES * 2];
     make_own();
     write_mask("masks/b.png", H, W + 1, 1, OWN_CLASSES);
-    REFUSED("folder-seg", place("masks/b.png"), "has 6x10 pixels (height x width), but its picture",
+    REFUSED("folder-seg", folder, DUET_DATA, place("masks/b.png"), "has 6x10 pixels (height x width), but its picture",
             "images/b.png has 6x9");
     write_picture("masks/b.png", H, W, 1);
-    REFUSED("folder-seg", place("masks/b.png"), "a PNG of RGB, 8 bits", "a grey or palette PNG of at most 8 bits");
+    REFUSED("folder-seg", folder, DUET_DATA, place("masks/b.png"), "a PNG of RGB, 8 bits",
+            "a grey or palette PNG of at most 8 bits");
     write_png(place("masks/b.png"), H, W, PNG_COLOR_TYPE_GRAY, 16, PNG_INTERLACE_NONE, deep, 2 * W, NULL, 0);
-    REFUSED("folder-seg", place("masks/b.png"), "a PNG of grey, 16 bits");
+    REFUSED("folder-seg", folder, DUET_DATA, place("masks/b.png"), "a PNG of grey, 16 bits");
     write_picture("masks/b.jpg", H, W, 1);
     rename(place("masks/b.jpg"), place("masks/b.png"));
-    REFUSED("folder-seg", place("masks/b.png"), "a JPEG, which changes values");
+    REFUSED("folder-seg", folder, DUET_DATA, place("masks/b.png"), "a JPEG, which changes values");
     text("masks/b.png", "");
-    REFUSED("folder-seg", place("masks/b.png"), "the file is empty");
+    REFUSED("folder-seg", folder, DUET_DATA, place("masks/b.png"), "the file is empty");
 }
 
 static void a_value_that_is_no_class_is_named_with_its_place(void **state)
@@ -314,21 +258,7 @@ static void memory_running_out_is_an_error_and_leaks_nothing(void **state)
 {
     (void)state;
     make_own();
-    for (long k = 1;; k++) {
-        duet_error err = {0};
-        dt_source *s = NULL;
-        dt_alloc_fail_at(k);
-        duet_status st = dt_source_open("folder-seg", folder, 0, NULL, &s, &err);
-        dt_alloc_fail_at(0);
-        assert_true(k < 500);
-        if (!st) {
-            assert_true(k > 2);
-            dt_source_close(s);
-            return;
-        }
-        assert_int_equal(st, DUET_MEMORY);
-        assert_null(s);
-    }
+    open_with_failing_memory("folder-seg", 500);
 }
 
 /* ---- voc --------------------------------------------------------------------------------------------------------- */
@@ -393,12 +323,12 @@ static void voc_takes_indices_and_its_augmented_list_where_there_is_one(void **s
 static void a_folder_without_voc_is_refused(void **state)
 {
     (void)state;
-    REFUSED("voc", folder, "no PASCAL VOC in this folder", "JPEGImages/");
+    REFUSED("voc", folder, DUET_DATA, folder, "no PASCAL VOC in this folder", "JPEGImages/");
     make_voc();
     text("VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt", "2007_000000\n2008_000001\n");
-    REFUSED("voc", "JPEGImages/2008_000001.jpg", "No such file");
+    REFUSED("voc", folder, DUET_IO, "JPEGImages/2008_000001.jpg", "No such file");
     text("VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt", " \n");
-    REFUSED("voc", "train.txt: the list is empty");
+    REFUSED("voc", folder, DUET_DATA, "train.txt: the list is empty");
 }
 
 /* ---- cityscapes -------------------------------------------------------------------------------------------------- */
@@ -458,9 +388,9 @@ static void what_is_wrong_with_cityscapes_is_named(void **state)
 {
     (void)state;
     uint8_t ids[PLACES] = {0};
-    REFUSED("cityscapes", place("leftImg8bit/train"), "No such file");
+    REFUSED("cityscapes", folder, DUET_IO, place("leftImg8bit/train"), "No such file");
     make("leftImg8bit/train/ulm");
-    REFUSED("cityscapes", place("leftImg8bit/train"), "no picture CITY/.._leftImg8bit.png in it");
+    REFUSED("cityscapes", folder, DUET_DATA, place("leftImg8bit/train"), "no picture CITY/.._leftImg8bit.png in it");
     ids[2 * W + 3] = 34;
     write_scene("train", "ulm", "ulm_000001_000019", ids, 3);
     write_scene("val", "lindau", "lindau_000000_000019", ids, 4);
@@ -469,25 +399,25 @@ static void what_is_wrong_with_cityscapes_is_named(void **state)
                       "value 34 at x 3, y 2; ids are 0 to 33");
     dt_source_close(s);
     unlink(place("gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png"));
-    REFUSED("cityscapes", place("gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png"), "No such file");
+    REFUSED("cityscapes", folder, DUET_IO, place("gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png"),
+            "No such file");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(own_folders_are_read_with_names_colours_and_sizes, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(own_folders_train_through_the_loader_in_crops, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_missing_is_named, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(lists_of_classes_that_cannot_be_are_refused_with_their_line, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(masks_that_are_none_are_refused_by_name_before_training, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_value_that_is_no_class_is_named_with_its_place, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(files_that_are_damaged_or_change_are_found_when_they_are_read, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(memory_running_out_is_an_error_and_leaks_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(voc_takes_indices_and_its_augmented_list_where_there_is_one, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_folder_without_voc_is_refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(cityscapes_ids_become_classes_in_the_order_of_names, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_wrong_with_cityscapes_is_named, set_up, tear_down),
+        WITH_FOLDER(own_folders_are_read_with_names_colours_and_sizes),
+        WITH_FOLDER(own_folders_train_through_the_loader_in_crops),
+        WITH_FOLDER(what_is_missing_is_named),
+        WITH_FOLDER(lists_of_classes_that_cannot_be_are_refused_with_their_line),
+        WITH_FOLDER(masks_that_are_none_are_refused_by_name_before_training),
+        WITH_FOLDER(a_value_that_is_no_class_is_named_with_its_place),
+        WITH_FOLDER(files_that_are_damaged_or_change_are_found_when_they_are_read),
+        WITH_FOLDER(memory_running_out_is_an_error_and_leaks_nothing),
+        WITH_FOLDER(voc_takes_indices_and_its_augmented_list_where_there_is_one),
+        WITH_FOLDER(a_folder_without_voc_is_refused),
+        WITH_FOLDER(cityscapes_ids_become_classes_in_the_order_of_names),
+        WITH_FOLDER(what_is_wrong_with_cityscapes_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
