@@ -19,6 +19,7 @@ typedef struct dt_tensor {
     dt_init init;
     double amount;
     size_t offset, count; /* in reals, in the block of trained tensors or of buffers */
+    bool head;            /* of a last layer: other classes give it another shape. Who knows the network says so (src/train) */
 } dt_tensor;
 
 typedef struct dt_network_state {

@@ -9,6 +9,7 @@
 typedef struct dt_recipe_network {
     const char *name, *model, *init; /* init: NULL = random, else a safetensors file */
     int role;                        /* dt_role */
+    int init_head;                   /* DT_HEAD_... */
     double lr_scale;
     bool frozen, init_strict;
 } dt_recipe_network;
@@ -64,6 +65,7 @@ typedef struct dt_recipe {
     dt_arena arena;
 } dt_recipe;
 
+enum { DT_HEAD_FILE, DT_HEAD_NEW };
 enum { DT_RECIPE_F32, DT_RECIPE_BF16 };
 enum { DT_SCHEDULE_MULTISTEP, DT_SCHEDULE_COSINE, DT_SCHEDULE_ONECYCLE, DT_SCHEDULE_CONSTANT, DT_SCHEDULE_POLY };
 

@@ -67,6 +67,8 @@ static const dt_option network_options[] = {
     {"init", DT_OPTION_TEXT, NETWORK(init), "random", 0, 0, NULL, "random, or a .safetensors file of the same model to start from"},
     {"init_strict", DT_OPTION_BOOL, NETWORK(init_strict), "true", 0, 0, NULL,
      "must the file hold the whole network and nothing else? false: a backbone alone will do; what it lacks is random, and listed"},
+    {"init_head", DT_OPTION_CHOICE, NETWORK(init_head), "file", 0, 0, "file|new",
+     "new: the last layer (in task segment the auxiliary head's as well) starts at random whatever the file has, so that weights of other classes will do"},
     {"lr_scale", DT_OPTION_REAL, NETWORK(lr_scale), "1", 0, 1000, NULL, "times train.lr: its own learning rate"},
     {"frozen", DT_OPTION_BOOL, NETWORK(frozen), "false", 0, 0, NULL, "not trained, in inference mode; needs `init`"},
     {0},

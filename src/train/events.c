@@ -107,6 +107,18 @@ static void device_text(dt_text *out, const dt_session *s)
     text(out, "device", device);
 }
 
+/* What of the networks is not from their files, in words. */
+static void initial(dt_text *out, const dt_session *s)
+{
+    bool any = false;
+    for (int i = 0; i < s->peers.n; i++) any |= s->left_out[i].length > 0;
+    if (!any) return;
+    open_object(out, "init");
+    for (int i = 0; i < s->peers.n; i++)
+        if (s->left_out[i].length) text(out, s->peers.at[i].name, s->left_out[i].bytes);
+    close_object(out);
+}
+
 void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data, int64_t steps_per_epoch,
                     const uint32_t *held, size_t n_held)
 {
@@ -129,6 +141,7 @@ void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data
     open_object(out, "networks");
     for (int i = 0; i < r->n_networks; i++) text(out, r->networks[i].name, r->networks[i].model);
     close_object(out);
+    initial(out, s);
     if (n_held) {
         key(out, "held_out");
         dt_text_append(out, "[");

@@ -230,18 +230,45 @@ static dt_update_rule rule_of(const dt_session *s, int network)
                             .nesterov = r->train.nesterov};
 }
 
+/* Is it a parameter of a network's last layer, or of its auxiliary head's? */
+static bool is_head(const dt_session *s, int network, dt_node parameter)
+{
+    const dt_built *b = &s->peers.at[network].built;
+    if (parameter == b->head_weight || parameter == b->head_bias) return true;
+    if (b->aux == DT_NONE) return false;
+    const dt_graph_node *aux = &s->graph->nodes[b->aux];
+    for (int k = 1; k < aux->n_in; k++) /* the first is what it reads */
+        if (aux->in[k] == parameter) return true;
+    return false;
+}
+
+/* Tensors are in the order of the graph's parameters. */
+static void mark_head(dt_session *s, int network)
+{
+    const dt_graph *g = s->graph;
+    dt_tensor *t = s->state->networks[network].tensors;
+    for (size_t i = 0; i < g->n_parameters; i++)
+        if (g->parameters[i].network == network) (t++)->head = is_head(s, network, g->parameters[i].node);
+}
+
+static duet_status read_init(dt_session *s, int i, duet_error *err)
+{
+    const dt_recipe_network *n = &s->recipe->networks[i];
+    const bool new_head = n->init_head == DT_HEAD_NEW;
+    mark_head(s, i);
+    if (!n->init_strict) return dt_weights_load_part(s->state, i, n->init, new_head, &s->left_out[i], err);
+    return new_head ? dt_weights_load_body(s->state, i, n->init, &s->left_out[i], err) : dt_weights_load(s->state, i, n->init, err);
+}
+
 static duet_status first_weights(dt_session *s, duet_error *err)
 {
     const dt_recipe *r = s->recipe;
     for (int i = 0; i < r->n_networks; i++) {
-        const char *file = r->networks[i].init;
         const dt_update_rule rule = rule_of(s, i);
         DT_TRY(dt_state_learn_by(s->state, i, &rule, err));
         /* Also with a file: whatever the file lacks start from a known state. */
         DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
-        if (!file) continue;
-        if (r->networks[i].init_strict) DT_TRY(dt_weights_load(s->state, i, file, err));
-        else DT_TRY(dt_weights_load_part(s->state, i, file, &s->left_out[i], err));
+        if (r->networks[i].init) DT_TRY(read_init(s, i, err));
     }
     return DUET_OK;
 }

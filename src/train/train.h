@@ -36,11 +36,14 @@ duet_status dt_weights_save(const dt_state *s, int network, const char *path, co
  * does not. The network is restarted (dt_state_restart). On error the state is untouched. */
 duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err);
 
+/* The same but for the last layer, which keeps its values whatever the file has there (dt_tensor.head). said: gets a sentence about that. */
+duet_status dt_weights_load_body(dt_state *s, int network, const char *path, dt_text *said, duet_error *err);
+
 /* Reads what a file has of the network, which may be a backbone alone under its own names ("conv1.weight" for our
  * "backbone.conv1.weight"); other tensors, also those of another shape, keep their values. left_out: gets a sentence that says how
- * much was read, what was not there, and what of the file was not used.
+ * much was read, what was not there, and what of the file was not used. new_head: the last layer is not read.
  * Errors:  DUET_FORMAT when nothing fits or a type does not. On error the state is untouched. */
-duet_status dt_weights_load_part(dt_state *s, int network, const char *path, dt_text *left_out, duet_error *err);
+duet_status dt_weights_load_part(dt_state *s, int network, const char *path, bool new_head, dt_text *left_out, duet_error *err);
 
 /* The seed of data sets that are drawn (shapes): one for all, so that runs with other training seeds, and later
  * evaluations, see the same pictures. */
@@ -263,7 +266,7 @@ typedef struct dt_session {
     double forward_macs; /* multiply-adds of all networks forward, for a batch */
     dt_state *state;
     dt_program *step;
-    dt_text left_out[DT_MAX_NETWORKS]; /* what an init file that need not hold the whole network had for it; empty: there was none */
+    dt_text left_out[DT_MAX_NETWORKS]; /* what of a network is not from its init file; empty: all is, or there is none */
     dt_node image[DT_MAX_NETWORKS]; /* input of each network; the same node when views are shared */
     int n_views;
     dt_node time, dropout_key; /* inputs that all networks share; DT_NONE where the task or the models have none */

@@ -193,13 +193,26 @@ static duet_status check_tracked(const dt_saved *file, const char *name, int64_t
     return DUET_OK;
 }
 
-static duet_status check_all(const dt_saved *file, const dt_network_state *n, int64_t *batches, duet_error *err)
+/* As dt_check_saved, with the way out where it is only the classes that differ. */
+static duet_status check_shape(const dt_saved_tensor *found, const dt_tensor *t, duet_error *err)
+{
+    const duet_status st = dt_check_saved(found, t, err);
+    if (st != DUET_SHAPE || !t->head || !err) return st;
+    const size_t used = strlen(err->message);
+    snprintf(err->message + used, sizeof err->message - used,
+             ": weights for other classes; with `init_head: new` beside `init` the last layer starts anew");
+    return st;
+}
+
+/* The whole network, or all of it but its last layer. */
+static duet_status check_all(const dt_saved *file, const dt_network_state *n, bool new_head, int64_t *batches, duet_error *err)
 {
     char tracked[256];
     for (size_t i = 0; i < n->n_tensors; i++) {
+        if (new_head && n->tensors[i].head) continue;
         const dt_saved_tensor *found = find(file, n->tensors[i].name, false);
         if (!found) return dt_fail(err, DUET_FORMAT, "tensor %s is missing", n->tensors[i].name);
-        DT_TRY(dt_check_saved(found, &n->tensors[i], err));
+        DT_TRY(check_shape(found, &n->tensors[i], err));
         if (tracked_beside(n->tensors[i].name, tracked, sizeof tracked))
             DT_TRY(check_tracked(file, tracked, batches, err));
     }
@@ -219,7 +232,7 @@ static void blame_model(const dt_saved *file, duet_error *err)
 }
 
 /* Copies what the file has; check_all or check_part was here before. */
-static duet_status read_tensors(dt_state *s, int network, const dt_saved *file, bool part, duet_error *err)
+static duet_status read_tensors(dt_state *s, int network, const dt_saved *file, bool part, bool new_head, duet_error *err)
 {
     const dt_network_state *n = &s->networks[network];
     float *buffer = dt_alloc(dt_network_largest_tensor(n), sizeof *buffer);
@@ -227,7 +240,7 @@ static duet_status read_tensors(dt_state *s, int network, const dt_saved *file, 
     for (size_t i = 0; i < n->n_tensors; i++) {
         const dt_tensor *t = &n->tensors[i];
         const dt_saved_tensor *found = find(file, t->name, part);
-        if (!found || dt_check_saved(found, t, NULL)) continue;
+        if (!found || dt_check_saved(found, t, NULL) || (new_head && t->head)) continue;
         /* By way of the buffer, for the file's bytes may be unaligned. */
         memcpy(buffer, found->bytes, t->count * sizeof *buffer);
         dt_state_write(s, network, t, buffer);
@@ -237,19 +250,46 @@ static duet_status read_tensors(dt_state *s, int network, const dt_saved *file, 
     return DUET_OK;
 }
 
-duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err)
+/* "student: the last layer, fc.weight [20, 64] and fc.bias [20], is new (in the file [100, 64], [100]); 55 tensors are from it" */
+static duet_status say_new_head(const dt_network_state *n, const dt_saved *file, dt_text *said, duet_error *err)
+{
+    size_t heads = 0;
+    dt_text_append(said, "%s: the last layer is new: ", n->name);
+    for (size_t i = 0; i < n->n_tensors; i++) {
+        const dt_tensor *t = &n->tensors[i];
+        const dt_saved_tensor *found = find(file, t->name, false);
+        char text[96], old[96];
+        size_t shape[4];
+        if (!t->head) continue;
+        dt_tensor_file_shape(t, shape);
+        dt_text_append(said, "%s%s %s", heads++ ? ", " : "", t->name, dt_file_shape_text(t->rank, shape, text));
+        if (found) dt_text_append(said, " (not the file's %s)", dt_file_shape_text(found->rank, found->shape, old));
+    }
+    dt_text_append(said, "; %zu other tensors are from the file", n->n_tensors - heads);
+    return dt_text_ok(said) ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for what is new in %s", n->name);
+}
+
+static duet_status load(dt_state *s, int network, const char *path, dt_text *new_head, duet_error *err)
 {
     dt_network_state *n = &s->networks[network];
     dt_saved *file = NULL;
     int64_t batches = 0;
     DT_TRY(dt_saved_open(path, &file, err));
-    duet_status st = check_all(file, n, &batches, err);
+    duet_status st = check_all(file, n, new_head != NULL, &batches, err);
     if (st) blame_model(file, err);
-    else st = read_tensors(s, network, file, false, err);
+    if (!st && new_head) st = say_new_head(n, file, new_head, err);
+    if (!st) st = read_tensors(s, network, file, false, new_head != NULL, err);
     if (st) dt_context(err, "%s: weights for %s", path, n->name);
     else n->batches_tracked = batches;
     dt_saved_close(file);
     return st;
+}
+
+duet_status dt_weights_load(dt_state *s, int network, const char *path, duet_error *err) { return load(s, network, path, NULL, err); }
+
+duet_status dt_weights_load_body(dt_state *s, int network, const char *path, dt_text *said, duet_error *err)
+{
+    return load(s, network, path, said, err);
 }
 
 /* ---- reading a part -------------------------------------------------------------------------------------------- */
@@ -316,11 +356,12 @@ static void list_strangers(const dt_saved *file, const dt_network_state *n, dt_t
 }
 
 /* has[i]: the file has something for tensor i. */
-static duet_status check_part(const dt_saved *file, const dt_network_state *n, bool *has, dt_text *left_out, duet_error *err)
+static duet_status check_part(const dt_saved *file, const dt_network_state *n, bool new_head, bool *has, dt_text *left_out, duet_error *err)
 {
     size_t found = 0;
     for (size_t i = 0; i < n->n_tensors; i++) {
         DT_TRY(check_one(file, &n->tensors[i], &has[i], err));
+        if (new_head && n->tensors[i].head) has[i] = false;
         found += has[i];
     }
     if (!found)
@@ -335,14 +376,14 @@ static duet_status check_part(const dt_saved *file, const dt_network_state *n, b
     return dt_text_ok(left_out) ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for the list of what the file lacks");
 }
 
-duet_status dt_weights_load_part(dt_state *s, int network, const char *path, dt_text *left_out, duet_error *err)
+duet_status dt_weights_load_part(dt_state *s, int network, const char *path, bool new_head, dt_text *left_out, duet_error *err)
 {
     const dt_network_state *n = &s->networks[network];
     dt_saved *file = NULL;
     DT_TRY(dt_saved_open(path, &file, err));
     bool *has = dt_alloc(n->n_tensors + 1, sizeof *has);
-    duet_status st = has ? check_part(file, n, has, left_out, err) : dt_fail(err, DUET_MEMORY, "no memory for reading weights");
-    if (!st) st = read_tensors(s, network, file, true, err);
+    duet_status st = has ? check_part(file, n, new_head, has, left_out, err) : dt_fail(err, DUET_MEMORY, "no memory for reading weights");
+    if (!st) st = read_tensors(s, network, file, true, new_head, err);
     if (st) dt_context(err, "%s: weights for %s", path, n->name);
     dt_free(has);
     dt_saved_close(file);

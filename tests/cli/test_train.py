@@ -53,6 +53,27 @@ class Output(Case):
         self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1, DUET_DATA=str(self.folder / "all"))
 
 
+class FineTuning(Case):
+    """From 100 classes to the 20 of shapes."""
+
+    def on_shapes(self, *more):
+        return ["train", self.recipe, "--out", "tuned", "--max-steps", 1, "--set", "data.name=shapes", "--set", "data.path=",
+                "--set", "networks.student.init=run/student.safetensors", *more]
+
+    def test_a_new_last_layer_is_asked_for_and_announced(self):
+        self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1)
+        self.run_bad(1, *self.on_shapes(), says=["run/student.safetensors", "fc.weight is [100, 64]", "`init_head: new`"])
+        self.assertFalse((self.folder / "tuned").exists())
+        out = self.run_ok(*self.on_shapes("--set", "networks.student.init_head=new"))
+        self.assertIn("student: the last layer is new: fc.weight [20, 64] (not the file's [100, 64])", " ".join(out.split()))
+        start = json.loads((self.folder / "tuned" / "log.jsonl").read_text().splitlines()[0])
+        self.assertEqual(list(start["init"]), ["student"])
+        self.assertIn("the last layer is new", start["init"]["student"])
+
+    def test_nothing_to_be_new_in(self):
+        self.run_bad(2, "train", self.recipe, "--set", "networks.student.init_head=new", says=["networks.1.init_head", "without init"])
+
+
 class Resume(Case):
     def test_max_steps_then_resume_is_one_run(self):
         self.run_ok("train", self.recipe, "--out", "whole")

@@ -261,7 +261,7 @@ static void a_backbone_alone_is_read_and_what_it_lacks_is_listed(void **state)
     if (dt_weights_save(from, 0, whole, NULL, 0, &err)) fail_msg("%s", err.message);
     copy_part(whole, alone, "pretrained.", "fc.bias"); /* under the names of an ImageNet file */
     assert_int_equal(dt_weights_load(to, 0, alone, &err), DUET_FORMAT);
-    if (dt_weights_load_part(to, 0, alone, &said, &err)) fail_msg("%s", err.message);
+    if (dt_weights_load_part(to, 0, alone, false, &said, &err)) fail_msg("%s", err.message);
     assert_true(first_of(to, deep) == first_of(from, deep));
     assert_true(first_of(to, head) == started);
     assert_string_equal(said.bytes, "net: 115 of 159 tensors are from the file; at their start: head.*, auxlayer.*; not used: fc.bias");
@@ -283,7 +283,7 @@ static void a_classifier_of_other_classes_starts_anew(void **state)
     duet_error err;
     dt_text said = {0};
     if (dt_weights_save(from, 0, path, NULL, 0, &err)) fail_msg("%s", err.message);
-    if (dt_weights_load_part(to, 0, path, &said, &err)) fail_msg("%s", err.message);
+    if (dt_weights_load_part(to, 0, path, false, &said, &err)) fail_msg("%s", err.message);
     assert_true(first_of(to, "conv1.weight") == first_of(from, "conv1.weight"));
     assert_true(first_of(to, "fc.weight") != first_of(from, "fc.weight"));
     assert_non_null(strstr(said.bytes, "at their start: fc.*"));
@@ -291,7 +291,7 @@ static void a_classifier_of_other_classes_starts_anew(void **state)
     dt_state_destroy(from);
     dt_graph_destroy(from_graph);
     from = state_of(d, &from_graph, "unet_c8", 0, 1);
-    assert_int_equal(dt_weights_load_part(from, 0, path, &said, &err), DUET_FORMAT);
+    assert_int_equal(dt_weights_load_part(from, 0, path, false, &said, &err), DUET_FORMAT);
     assert_non_null(strstr(err.message, "nothing in the file fits"));
     dt_text_release(&said);
     dt_state_destroy(from);
@@ -299,6 +299,85 @@ static void a_classifier_of_other_classes_starts_anew(void **state)
     dt_graph_destroy(from_graph);
     dt_graph_destroy(to_graph);
     d->api->close(d);
+}
+
+/* ---- another number of classes ----------------------------------------------------------------------------------- */
+
+/* The last bits of a network's tensor: equal means read from there. */
+static float last_of(const dt_session *s, int network, const char *name)
+{
+    const dt_network_state *n = &s->state->networks[network];
+    for (size_t i = 0; i < n->n_tensors; i++) {
+        if (strcmp(n->tensors[i].name, name) != 0) continue;
+        float *values = dt_alloc(n->tensors[i].count, sizeof *values);
+        dt_state_read(s->state, network, &n->tensors[i], values);
+        const float last = values[n->tensors[i].count - 1];
+        dt_free(values);
+        return last;
+    }
+    fail_msg("no tensor %s", name);
+    return 0;
+}
+
+/* A session of 20 classes whose student starts from `path`. */
+static duet_status of_twenty(const char *path, const char *how, dt_recipe **recipe, dt_session **s, duet_error *err)
+{
+    char init[256];
+    snprintf(init, sizeof init, "networks.student.init=%s", path);
+    const char *const overrides[] = {init, how, NULL};
+    const dt_data_facts data = {.name = "other", .train_images = FIXTURE_TRAIN, .test_images = FIXTURE_TEST, .classes = 20, .height = 32, .width = 32};
+    *recipe = fixture_recipe(&files, overrides);
+    return dt_session_create(*recipe, &data, s, err);
+}
+
+static void weights_of_other_classes_need_a_new_last_layer_and_are_told_so(void **state)
+{
+    (void)state;
+    const char *path = fixture_path(&files, "hundred.safetensors");
+    dt_recipe *r, *other;
+    dt_session *from = session(&r), *to = NULL;
+    duet_error err;
+    from->state->networks[0].batches_tracked = 5;
+    save(from, 0, path, NULL, 0);
+    assert_int_equal(of_twenty(path, "networks.student.init_head=file", &other, &to, &err), DUET_SHAPE);
+    const char *const words[] = {path, "student", "fc.weight is [100, 64]", "needs [20, 64]", "`init_head: new`"};
+    for (size_t i = 0; i < DT_COUNT(words); i++)
+        if (!strstr(err.message, words[i])) fail_msg("'%s' is not in: %s", words[i], err.message);
+    dt_recipe_destroy(other);
+
+    static const char *const said[] = {
+        "student: the last layer is new: fc.weight [20, 64] (not the file's [100, 64]), fc.bias [20] (not the file's [100]); ",
+        "at their start: fc.*"};
+    for (size_t strict = 0; strict < 2; strict++) {
+        if (of_twenty(path, "networks.student.init_head=new", &other, &to, &err)) fail_msg("%s", err.message);
+        if (strict) { /* the same, as a part of a network */
+            dt_session_destroy(to);
+            other->networks[1].init_strict = false;
+            if (dt_session_create(other, &from->data, &to, &err)) fail_msg("%s", err.message);
+        }
+        if (!strstr(to->left_out[1].bytes, said[strict])) fail_msg("%s", to->left_out[1].bytes);
+        assert_null(to->left_out[0].bytes);
+        assert_true(last_of(to, 1, "layer3.0.bn2.weight") == last_of(from, 0, "layer3.0.bn2.weight"));
+        assert_true(last_of(to, 1, "layer3.0.conv2.weight") == last_of(from, 0, "layer3.0.conv2.weight"));
+        assert_true(last_of(to, 1, "fc.weight") != last_of(from, 0, "fc.weight"));
+        assert_int_equal(to->state->networks[1].batches_tracked, strict ? 0 : 5);
+        end_session(to, other);
+    }
+    end_session(from, r);
+}
+
+static void a_new_last_layer_hides_no_other_difference(void **state)
+{
+    (void)state;
+    const char *path = fixture_path(&files, "deeper.safetensors");
+    dt_recipe *r, *other;
+    dt_session *from = session(&r), *to = NULL;
+    duet_error err;
+    save(from, 1, path, NULL, 0); /* a resnet14 */
+    assert_int_equal(of_twenty(path, "networks.student.init_head=new", &other, &to, &err), DUET_FORMAT);
+    assert_non_null(strstr(err.message, "layer1.1.conv1.weight has no place in the network"));
+    dt_recipe_destroy(other);
+    end_session(from, r);
 }
 
 /* The names of attention's layers in files written before 2023. */
@@ -458,6 +537,8 @@ int main(void)
         cmocka_unit_test(another_type_or_shape_is_refused),
         cmocka_unit_test(a_backbone_alone_is_read_and_what_it_lacks_is_listed),
         cmocka_unit_test(a_classifier_of_other_classes_starts_anew),
+        cmocka_unit_test(weights_of_other_classes_need_a_new_last_layer_and_are_told_so),
+        cmocka_unit_test(a_new_last_layer_hides_no_other_difference),
         cmocka_unit_test(attention_may_have_its_older_names),
         cmocka_unit_test(weights_that_are_not_finite_are_not_written_over_good_ones),
         cmocka_unit_test(a_weights_file_says_what_it_needs_to_classify),
