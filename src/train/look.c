@@ -86,11 +86,7 @@ static void make_inputs(dt_look *l, size_t height, size_t width)
     l->image = dt_input(l->graph, "image", DT_REAL, (dt_shape){1, 3, height, width});
     l->time = needs & DT_NEEDS_NOISE ? dt_input(l->graph, "time", DT_INDEX, one) : DT_NONE;
     l->peers = (dt_peers){.n = 2, .task = r->task, .ramp_epoch = DT_NONE};
-<<<<<<< /tmp/w/O-src/src/train/look.c
     dt_node mask = is_masked(l) ? dt_input(l->graph, "mask", DT_REAL, (dt_shape){1, 1, height, width}) : DT_NONE;
-=======
-    dt_node mask = l->source->facts.masks ? dt_input(l->graph, "mask", DT_REAL, (dt_shape){1, 1, height, width}) : DT_NONE;
->>>>>>> /tmp/w/O-new
     l->peers.targets = (dt_targets){.noise = DT_NONE, .mask = mask, .labels = DT_NONE, .classes = l->source->facts.classes, .config = &r->task_config};
     if (needs & DT_NEEDS_PIXEL_LABELS) l->peers.targets.labels = dt_input(l->graph, "labels", DT_INDEX, (dt_shape){1, 1, height, width});
     else if (needs & DT_NEEDS_LABELS) l->peers.targets.labels = dt_input(l->graph, "labels", DT_INDEX, one);
@@ -187,15 +183,9 @@ static duet_status make_room(dt_look *l, size_t height, size_t width, duet_error
     const dt_data_facts *f = &l->source->facts;
     const bool classes = f->labels == DT_LABELS_PIXELS;
     l->pixels = dt_alloc(3 * height * width, 1);
-<<<<<<< /tmp/w/O-src/src/train/look.c
     l->mask = is_masked(l) ? dt_alloc(height * width, 1) : NULL;
     l->pixel_labels = classes ? dt_alloc(height * width, 1) : NULL;
     if (l->pixels && (l->mask || !is_masked(l)) && (l->pixel_labels || !classes)) return DUET_OK;
-=======
-    l->mask = f->masks ? dt_alloc(height * width, 1) : NULL;
-    l->pixel_labels = classes ? dt_alloc(height * width, 1) : NULL;
-    if (l->pixels && (l->mask || !f->masks) && (l->pixel_labels || !classes)) return DUET_OK;
->>>>>>> /tmp/w/O-new
     return dt_fail(err, DUET_MEMORY, "%s: no memory for a picture", f->name);
 }
 
