@@ -137,7 +137,7 @@ static duet_status check_network(const dt_recipe *r, int i, const dt_yaml *root,
                               n->frozen ? "for a frozen network, whose random parts would teach noise" : "without init, which leaves nothing to read");
     snprintf(path, sizeof path, "networks.%d.init_head", i);
     if (n->init_head == DT_HEAD_NEW && (n->frozen || !n->init || !r->task->logits))
-        return dt_recipe_fail(err, dt_yaml_place(root, path), path, "found new %s; allowed: file",
+        return dt_fail_at(err, dt_yaml_place(root, path), path, "found new %s; allowed: file",
                               n->frozen  ? "for a frozen network, whose random last layer would teach noise"
                               : !n->init ? "without init: all of a random network is new"
                                          : "in a task without classes, whose last layer fits every data set");
