@@ -11,7 +11,7 @@ static const dt_data_facts known_facts[] = {
     {.name = "cifar10", .train_images = 50000, .test_images = 10000, .classes = 10, .height = 32, .width = 32},
     {.name = "cifar100", .train_images = 50000, .test_images = 10000, .classes = 100, .height = 32, .width = 32},
     {.name = "cityscapes", .train_images = 2975, .test_images = 500, .classes = 19, .height = 1024, .width = 2048, .labels = DT_LABELS_PIXELS},
-    {.name = "voc", .train_images = 10582, .test_images = 1449, .classes = 21, .height = 500, .width = 500, .labels = DT_LABELS_PIXELS},
+    {.name = "voc", .train_images = 10582, .test_images = 1449, .classes = 21, .height = 500, .width = 500, .masks = true, .labels = DT_LABELS_PIXELS},
 };
 
 static const dt_data_facts *facts_without_files(const dt_recipe *r)

@@ -168,10 +168,13 @@ typedef struct dt_file_set {
     bool upright;       /* pictures are turned as their EXIF records say */
     bool skip;          /* files whose heads are no good are left out and said */
     const char *values; /* what is known, for messages: "ids are 0 to 33"; NULL: said by the classes */
+    uint8_t ground;     /* with facts.masks: the class that is not foreground */
 } dt_file_set;
 duet_status dt_file_set_create(const dt_source_kind *kind, size_t classes, dt_file_set **out, duet_error *err);
 /* The same for pictures that have a class and no masks: they are seen upright, and can be fetched (dt_source.fetch). */
 void dt_file_set_upright(dt_file_set *set);
+/* From now on records have masks: 1 where a pixel has a class, and another one than `ground`. */
+void dt_file_set_ground(dt_file_set *set, uint8_t ground);
 /* image and classes live in the set's arena. */
 duet_status dt_file_set_add(dt_file_set *set, dt_split split, const char *image, const char *classes, int32_t label,
                             duet_error *err);

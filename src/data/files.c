@@ -38,7 +38,11 @@ static duet_status read_record(const dt_source *source, dt_split split, size_t i
     out->width = f->width;
     out->label = f->label;
     DT_TRY(dt_picture_read(f->image, f->height, f->width, out->pixels, err));
-    return out->pixel_labels && f->classes ? read_classes(set, f, out->pixel_labels, err) : DUET_OK;
+    uint8_t *mask = set->source.facts.masks ? out->mask : NULL, *classes = out->pixel_labels ? out->pixel_labels : mask;
+    if (!classes || !f->classes) return DUET_OK;
+    DT_TRY(read_classes(set, f, classes, err));
+    for (size_t i = 0; mask && i < (size_t)f->height * f->width; i++) mask[i] = classes[i] != set->ground && classes[i] != DT_IGNORED;
+    return DUET_OK;
 }
 
 static void record_size(const dt_source *source, dt_split split, size_t index, size_t *height, size_t *width)
@@ -93,6 +97,12 @@ duet_status dt_file_set_add(dt_file_set *set, dt_split split, const char *image,
     }
     files->at[files->n++] = (dt_picture_file){.image = image, .classes = classes, .label = label};
     return DUET_OK;
+}
+
+void dt_file_set_ground(dt_file_set *set, uint8_t ground)
+{
+    set->source.facts.masks = true;
+    set->ground = ground;
 }
 
 void dt_file_set_upright(dt_file_set *set)

@@ -3,7 +3,10 @@
  *     images/STEM.png|jpg   masks/STEM.png   train.txt, val.txt: a stem a line   classes.txt: "NAME #rrggbb" a line
  *
  * The n-th line of classes.txt is class n, from 0. A mask is a grey or palette PNG: the value, or the index into the
- * palette, is the class; 255 is no class. Its colours are for people, and are those of classes.txt when duet writes. */
+ * palette, is the class; 255 is no class. Its colours are for people, and are those of classes.txt when duet writes.
+ *
+ * A class called background or ground is the ground, and all others are foreground: so there are masks, which are measured with. Which class
+ * would be the ground in other lists nobody can know. */
 #include "data/data_impl.h"
 
 #include <string.h>
@@ -96,12 +99,22 @@ static duet_status add_list(dt_file_set *set, dt_split split, const char *folder
     return DUET_OK;
 }
 
+static void find_ground(dt_file_set *set, const class_list *classes)
+{
+    for (size_t i = 0; i < classes->n; i++)
+        if (strcmp(classes->names[i], "background") == 0 || strcmp(classes->names[i], "ground") == 0) {
+            dt_file_set_ground(set, (uint8_t)i);
+            return;
+        }
+}
+
 static duet_status fill(dt_file_set *set, const class_list *classes, const char *path, const dt_log_sink *log,
                         duet_error *err)
 {
     set->source.facts.labels = DT_LABELS_PIXELS;
     set->source.facts.class_names = classes->names;
     set->source.facts.colours = (const uint8_t(*)[3])classes->colours;
+    find_ground(set, classes);
     DT_TRY(add_list(set, DT_SPLIT_TRAIN, path, "train.txt", err));
     DT_TRY(add_list(set, DT_SPLIT_TEST, path, "val.txt", err));
     return dt_file_set_finish(set, log, err);

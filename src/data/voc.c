@@ -105,6 +105,7 @@ static duet_status open_voc(const dt_source_kind *kind, const char *path, uint64
     set->source.facts.labels = DT_LABELS_PIXELS;
     set->source.facts.class_names = names;
     set->source.facts.colours = colours;
+    dt_file_set_ground(set, 0);
     duet_status st = fill(set, kind, path, log, err);
     if (st) dt_source_close(&set->source);
     else *out = &set->source;

@@ -117,6 +117,36 @@ static void own_folders_are_read_with_names_colours_and_sizes(void **state)
     dt_source_close(s);
 }
 
+/* The mask of test picture `index`, alone and beside its classes, which are class_at(number, p, n). */
+static void expect_mask(const dt_source *s, size_t index, size_t number, size_t n, uint8_t ground)
+{
+    uint8_t mask[PLACES];
+    for (int both = 0; both < 2; both++) {
+        dt_record r = {.pixels = got, .mask = mask, .pixel_labels = both ? got_classes : NULL};
+        assert_int_equal(s->read(s, DT_SPLIT_TEST, index, &r, NULL), DUET_OK);
+        for (size_t p = 0; p < PLACES; p++) {
+            const uint8_t class = class_at(number, p, n);
+            if (both) assert_int_equal(got_classes[p], class);
+            assert_int_equal(mask[p], class != ground && class != DT_IGNORED);
+        }
+    }
+}
+
+static void own_folders_have_masks_when_a_class_is_called_background(void **state)
+{
+    (void)state;
+    make_own();
+    text("classes.txt", "sky #4682b4\nbackground #000000\nroad #804080\n");
+    dt_source *s = open_good("folder-seg", folder);
+    assert_true(s->facts.masks);
+    expect_mask(s, 0, 3, OWN_CLASSES, 1);
+    dt_source_close(s);
+    text("classes.txt", "ground #4682b4\nlight #000000\nroad #804080\n");
+    s = open_good("folder-seg", folder);
+    expect_mask(s, 1, 4, OWN_CLASSES, 0);
+    dt_source_close(s);
+}
+
 static void own_folders_train_through_the_loader_in_crops(void **state)
 {
     (void)state;
@@ -300,6 +330,8 @@ static void voc_takes_indices_and_its_augmented_list_where_there_is_one(void **s
     assert_false(s->facts.mixed_sizes);
     read_good(s, DT_SPLIT_TEST, 0);
     for (size_t p = 0; p < PLACES; p++) assert_int_equal(got_classes[p], class_at(2, p, 21));
+    assert_true(s->facts.masks);
+    expect_mask(s, 0, 2, 21, 0);
     dt_source_close(s);
 
     make("VOCdevkit/VOC2012/SegmentationClassAug"); /* grey, as people make it; the list as CIRKD has it */
@@ -407,6 +439,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(own_folders_are_read_with_names_colours_and_sizes),
+        WITH_FOLDER(own_folders_have_masks_when_a_class_is_called_background),
         WITH_FOLDER(own_folders_train_through_the_loader_in_crops),
         WITH_FOLDER(what_is_missing_is_named),
         WITH_FOLDER(lists_of_classes_that_cannot_be_are_refused_with_their_line),
