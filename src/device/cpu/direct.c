@@ -130,7 +130,7 @@ static void fetch_next(const direct_state *s, const float *x, size_t image, size
 
 /* ---- forward and gradient for the input --------------------------------------------------------------------------- */
 
-/* Moves a block's results to their places: where channels are no whole vectors, or there is a bias. */
+/* Moves a block's results to their places, where channels are no whole vectors. */
 static void place_results(const direct_task *t, const dt_product *p, float *to, size_t to_group, size_t to_row,
                           const float *results)
 {
@@ -153,7 +153,7 @@ static void convolve_class(const direct_task *t, const place_class *k, const flo
     const size_t to_group = s->out_step * out_row, to_row = s->out_step * s->out.c;
     float *to =
         t->y + image * s->out.h * out_row + (k->y.first + first * s->out_step) * out_row + k->x.first * s->out.c;
-    const bool straight = s->columns == s->out.c && !t->bias;
+    const bool straight = s->columns == s->out.c;
     const dt_product p = {.groups = groups,
                           .rows = k->x.count,
                           .columns = s->columns,
@@ -163,7 +163,8 @@ static void convolve_class(const direct_task *t, const place_class *k, const flo
                           .c_row = straight ? to_row : s->columns,
                           .a_group = s->step * pitch,
                           .a_row = s->step * c,
-                          .a_segment = pitch};
+                          .a_segment = pitch,
+                          .bias = straight ? t->bias : NULL};
     const float *a = picture + (size_t)(k->y.tap - s->top) * pitch + (size_t)(k->x.tap - s->left) * c;
     s->common.device->loops->product(straight ? to : results, a, t->scratch + k->weights_at, &p);
     if (!straight) place_results(t, &p, to, to_group, to_row, results);

@@ -66,11 +66,13 @@ typedef struct dt_update_blocks {
  * of `inner` terms; steps are in floats.
  *
  *     c[g * c_group + r * c_row + j] = sum over s, k of a[g * a_group + r * a_row + s * a_segment + k] * b[s][k][j]
+ *                                      + bias[j]
  *
  * A convolution's kernel rows are such pieces: the terms of one kernel row lie one behind the other in NHWC memory. */
 typedef struct dt_product {
     size_t groups, rows, columns, segments, inner;
     size_t c_group, c_row, a_group, a_row, a_segment;
+    const float *bias; /* [columns], or NULL */
 } dt_product;
 
 /* Where a place of a resized row or column lies among the places it is made of: 1 - f of the first, f of the second. */
@@ -162,7 +164,7 @@ typedef struct dt_loops {
      * the other: twice `lanes`, or `lanes` where columns is an odd multiple of them. */
     void (*product)(float *c, const float *a, const float *b, const dt_product *p);
     /* c[r][j] += sum over g < groups, k < inner of a[g * a_group + k * a_row + r] * b[g * b_group + k * columns + j];
-     * c has rows of `columns`, a multiple of lanes. (p->segments, c_row and c_group are not looked at.) */
+     * c has rows of `columns`, a multiple of lanes. (p->segments, c_row, c_group and bias are not looked at.) */
     void (*product_transposed)(float *c, const float *a, const float *b, size_t b_group, const dt_product *p);
 } dt_loops;
 

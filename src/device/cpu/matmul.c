@@ -1,9 +1,10 @@
 /* Matrix products: y = op(a) op(b) [+ bias]. Tensors are matrices of places x channels, all together or, for
  * BATCH_MATMUL, each image for itself.
  *
- * b is copied into the form that products read (loops.h), with zeros up to whole vectors. Every part takes a share of
- * the rows of y and works through it in blocks, whose results are then moved to y together with the bias. Of a product
- * for each image, a part takes whole images, b's copy included.
+ * b is copied into the form that products read (loops.h), with zeros up to whole vectors, unless it has that form. Every
+ * part takes a share of the rows of y and works through it in blocks. Where y's rows are no whole vectors, a block's
+ * results are moved to y afterwards, together with the bias. Of a product for each image, a part takes whole images, b's
+ * copy included.
  *
  * Scratch, of each part for BATCH_MATMUL: [b: panels, or rows of whole vectors where a is transposed] [each part: a block of results]. */
 #include "device/cpu/cpu_impl.h"
@@ -16,6 +17,7 @@ typedef struct matmul_state {
     dt_cpu_state common;
     size_t rows, columns, inner, a_columns, b_columns;
     size_t padded, panel; /* columns rounded up to whole vectors; of one copied piece of b */
+    bool copies, straight; /* b has not yet the form that is read; results are written where they belong */
 } matmul_state;
 
 typedef struct matmul_task {
@@ -30,14 +32,17 @@ static size_t scratch_floats(const matmul_state *s, int parts)
     return s->inner * s->padded + (size_t)parts * BLOCK_ROWS * s->padded;
 }
 
-/* Row k of op(b) into its place in every panel. */
-static void pack_row(const matmul_task *t, size_t k)
+/* Rows begin..end-1 of op(b) into the panel that starts with column j. */
+static void pack_panel(const matmul_task *t, size_t j, size_t begin, size_t end)
 {
     const matmul_state *s = t->s;
-    const bool transposed = s->common.op.a.matmul.transpose_b;
-    for (size_t j = 0; j < s->padded; j++) {
-        float *to = t->scratch + j / s->panel * s->panel * s->inner + k * s->panel + j % s->panel;
-        *to = j >= s->columns ? 0 : transposed ? t->b[j * s->b_columns + k] : t->b[k * s->b_columns + j];
+    const size_t n = s->columns - j < s->panel ? s->columns - j : s->panel;
+    float *to = t->scratch + j * s->inner + begin * s->panel;
+    for (size_t k = begin; k < end; k++, to += s->panel) {
+        if (s->common.op.a.matmul.transpose_b)
+            for (size_t i = 0; i < n; i++) to[i] = t->b[(j + i) * s->b_columns + k];
+        else memcpy(to, t->b + k * s->b_columns + j, n * sizeof *to);
+        for (size_t i = n; i < s->panel; i++) to[i] = 0;
     }
 }
 
@@ -45,33 +50,40 @@ static void pack_part(void *task, int part, int parts)
 {
     const matmul_task *t = task;
     const dt_cpu_share mine = dt_cpu_share_of(t->s->inner, 1, part, parts);
-    for (size_t k = mine.begin; k < mine.end; k++) pack_row(t, k);
+    for (size_t j = 0; j < t->s->padded; j += t->s->panel) pack_panel(t, j, mine.begin, mine.end);
 }
 
+/* Rows first..first+n-1 of y into results, rows of s->padded floats; with the bias where s->straight. */
 static void multiply_block(const matmul_task *t, float *results, size_t first, size_t n)
 {
     const matmul_state *s = t->s;
     const dt_loops *loops = s->common.device->loops;
+    const float *b = s->copies ? t->scratch : t->b;
     if (s->common.op.a.matmul.transpose_a) {
         const dt_product p = {.groups = 1, .rows = n, .columns = s->padded, .inner = s->inner, .a_row = s->a_columns};
         memset(results, 0, n * s->padded * sizeof *results);
-        loops->product_transposed(results, t->a + first, t->scratch, 0, &p);
-    } else {
-        const dt_product p = {.groups = 1,
-                              .rows = n,
-                              .columns = s->padded,
-                              .segments = 1,
-                              .inner = s->inner,
-                              .c_row = s->padded,
-                              .a_row = s->a_columns};
-        loops->product(results, t->a + first * s->a_columns, t->scratch, &p);
+        loops->product_transposed(results, t->a + first, b, 0, &p);
+        return;
     }
-    for (size_t r = 0; r < n; r++) {
+    const dt_product p = {.groups = 1,
+                          .rows = n,
+                          .columns = s->padded,
+                          .segments = 1,
+                          .inner = s->inner,
+                          .c_row = s->padded,
+                          .a_row = s->a_columns,
+                          .bias = s->straight ? t->bias : NULL};
+    loops->product(results, t->a + first * s->a_columns, b, &p);
+}
+
+static void place_results(const matmul_task *t, const float *results, size_t first, size_t n)
+{
+    const matmul_state *s = t->s;
+    for (size_t r = 0; r < n; r++, results += s->padded) {
         float *y = t->y + (first + r) * s->columns;
-        const float *from = results + r * s->padded;
         if (t->bias)
-            for (size_t c = 0; c < s->columns; c++) y[c] = from[c] + t->bias[c];
-        else memcpy(y, from, s->columns * sizeof *y);
+            for (size_t c = 0; c < s->columns; c++) y[c] = results[c] + t->bias[c];
+        else memcpy(y, results, s->columns * sizeof *y);
     }
 }
 
@@ -81,15 +93,18 @@ static void multiply_part(void *task, int part, int parts)
     const matmul_state *s = t->s;
     const dt_cpu_share mine = dt_cpu_share_of(s->rows, s->common.device->loops->rows, part, parts);
     float *results = t->scratch + s->inner * s->padded + (size_t)part * BLOCK_ROWS * s->padded;
-    for (size_t at = mine.begin; at < mine.end; at += BLOCK_ROWS)
-        multiply_block(t, results, at, mine.end - at < BLOCK_ROWS ? mine.end - at : BLOCK_ROWS);
+    for (size_t at = mine.begin; at < mine.end; at += BLOCK_ROWS) {
+        const size_t n = mine.end - at < BLOCK_ROWS ? mine.end - at : BLOCK_ROWS;
+        multiply_block(t, s->straight ? t->y + at * s->columns : results, at, n);
+        if (!s->straight) place_results(t, results, at, n);
+    }
 }
 
 static int run_matmul(void *state, void *const *in, void *const *out, void *scratch)
 {
     const matmul_state *s = state;
     matmul_task t = {s, in[0], in[1], dt_cpu_optional(&s->common.op, in, 2), out[0], scratch};
-    dt_cpu_divide(s->common.parts, pack_part, &t);
+    if (s->copies) dt_cpu_divide(s->common.parts, pack_part, &t);
     dt_cpu_divide(s->common.parts, multiply_part, &t);
     return 0;
 }
@@ -105,7 +120,7 @@ static void batch_part(void *task, int part, int parts)
     matmul_task one = {.s = s, .scratch = t->scratch + (size_t)part * scratch_floats(s, 1)};
     for (size_t n = images.begin; n < images.end; n++) {
         one.a = t->a + n * a_floats, one.b = t->b + n * b_floats, one.y = t->y + n * y_floats;
-        pack_part(&one, 0, 1);
+        if (s->copies) pack_part(&one, 0, 1);
         multiply_part(&one, 0, 1);
     }
 }
@@ -134,6 +149,8 @@ static matmul_state *make_state(const dt_cpu_device *d, const dt_op *op, size_t 
     s->columns = tb ? places_b : s->b_columns;
     s->padded = dt_cpu_round_up(s->columns, lanes);
     s->panel = ta ? s->padded : s->padded % (2 * lanes) ? lanes : 2 * lanes;
+    s->copies = tb || s->panel != s->columns;
+    s->straight = s->padded == s->columns && !(ta && op->n_in > 2);
     return s;
 }
 
