@@ -32,6 +32,7 @@ UPDATES = {  # as torch_step.py's Update has it
     "segment": {"optimizer": "adam", "lr": 0.003},
     "denoise": {"optimizer": "adam", "lr": 0.001, "clip_norm": 1, "ema": 0.995},
 }
+ADM = {"classify": "align-modulate", "segment": "align-modulate", "denoise": "modulate-modulate"}  # the tasks' defaults
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
                "MALLOC_TOP_PAD_": str(64 << 20)}
 
@@ -72,20 +73,20 @@ def version_of(python):
 
 def contenders(a):
     """[(name, with ADM, function of a pair)]"""
-    def common(pair, adm):
+    def common(pair):
         return ["--networks", pair.networks, "--batch", str(pair.batch), "--classes", str(pair.classes),
-                "--threads", str(a.threads), "--max-seconds", str(a.seconds), *(["--adm"] if adm else [])]
+                "--threads", str(a.threads), "--max-seconds", str(a.seconds)]
 
     def duet(adm):
         def contender(pair):
             settings = [f"task.name={pair.task}", *(f"train.{key}={value}" for key, value in UPDATES[pair.task].items())]
-            return run([a.duet, "bench", "step", "--method", "dml", *common(pair, adm),
+            return run([a.duet, "bench", "step", "--method", "dml", *common(pair), *([f"--adm={ADM[pair.task]}"] if adm else []),
                         *(word for s in settings for word in ("--set", s)), "--json"])
         return contender
 
     def torch(python, layout, adm):
         return lambda pair: run([python, TORCH_STEP, "--task", pair.task, "--image", str(pair.image), "--layout", layout,
-                                 *common(pair, adm)], KEEP_MEMORY)
+                                 *common(pair), *(["--adm"] if adm else [])], KEEP_MEMORY)
 
     out = [("duet", False, duet(False)), ("duet", True, duet(True))]
     names = set()
@@ -111,7 +112,7 @@ def measure(a, pair, entrants, log):
             times.setdefault((name, adm), []).append(result["ms_per_step"])
             before = memory.get((name, adm), (0, 0))
             memory[name, adm] = max(before[0], result["peak_rss_mib"]), max(before[1], result.get("bare_rss_mib", 0))
-            log.append({"pair": pair.networks, "task": pair.task, "contender": name, "adm": adm, **result})
+            log.append({**result, "pair": pair.networks, "task": pair.task, "contender": name, "adm": adm})
     return times, memory
 
 
