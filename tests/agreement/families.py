@@ -1,10 +1,11 @@
 """VGG and the ImageNet ResNets in PyTorch, written from their description: names, order and start values are what duet's
-files must fit. A network returns (logits, taps) as in models.py.
+files must fit. A network returns (logits, taps) as in models.py. Those for phones are in mobile_families.py.
 """
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+import mobile_families
 from models import conv1, conv3, start_convolutions
 
 # name: (parameters, buffers, multiply-adds per image), with 100 classes for pictures of 32x32 and 1000 for larger
@@ -21,6 +22,7 @@ COUNTS = {
     "resnet50": (25557032, 53173, 4089184256),
     "resnet101": (44549160, 105448, 7801405440),
     "wide_resnet50_2": (68883240, 68277, 11398021120),
+    **mobile_families.COUNTS,
 }
 
 
@@ -122,11 +124,15 @@ RESNETS = {"resnet18": ((2, 2, 2, 2), 0), "resnet34": ((3, 4, 6, 3), 0), "resnet
 
 def side(name):
     """Of the pictures that a network is made for."""
+    if name in mobile_families.COUNTS:
+        return mobile_families.side(name)
     return 32 if name in VGGS or name.endswith("_cifar") else 224
 
 
 def build(name, classes=None):
     """A network in training mode with its start values."""
+    if name in mobile_families.COUNTS:
+        return mobile_families.build(name, classes)
     if name in VGGS:
         return VGG(VGGS[name], classes or 100)
     small = name.endswith("_cifar")
