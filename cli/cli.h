@@ -121,6 +121,10 @@ void cli_progress_end(cli_progress *p);
  * valid until the next call. */
 const char *cli_data_path(const char *name, const char *given);
 
+/* `duet data check DIR|RECIPE` and `duet data pack DIR OUT` (data_check.c). */
+int cli_data_check(const cli_arguments *a);
+int cli_data_pack(const cli_arguments *a);
+
 /* Makes a folder, and every part of its path that is missing. CLI_DONE, or the mistake is said and CLI_FAILED comes back. */
 int cli_make_folder(const char *path);
 

@@ -7,6 +7,10 @@
 
 static const cli_option options[] = {
     {"--path", "P", "the folder or archive with its files; left out: $DUET_DATA/NAME"},
+    {"--threads", "N", "check: cores to use (all)"},
+    {"--json", NULL, "check: one JSON object instead of a table"},
+    {"--shard", "MB", "pack: size of a shard in millions of bytes (100)"},
+    {"--skip", NULL, "pack: leave pictures out that cannot be read"},
     {0},
 };
 
@@ -84,6 +88,13 @@ static void print_all(void)
 
 static int run(const cli_arguments *a)
 {
+    const bool check = a->n_positional && !strcmp(a->positional[0], "check"), pack = a->n_positional && !strcmp(a->positional[0], "pack");
+    if (check) return cli_data_check(a);
+    if (pack) return cli_data_pack(a);
+    if (a->n_positional > 1) {
+        cli_complain("data: found '%s' after '%s'; allowed: data NAME, data check DIR, data pack DIR OUT", a->positional[1], a->positional[0]);
+        return CLI_WRONG;
+    }
     if (a->n_positional) return print_one(a->positional[0], cli_value(a, "--path", NULL));
     if (cli_given(a, "--path")) {
         cli_complain("data: --path needs the name of the data set: duet data NAME --path P");
@@ -95,12 +106,15 @@ static int run(const cli_arguments *a)
 
 const cli_command cli_data = {
     .name = "data",
-    .summary = "list the data sets, or check the files of one",
-    .usage = "data [NAME [--path P]]",
+    .summary = "list data sets, check the pictures of one, pack them",
+    .usage = "data [NAME [--path P] | check DIR|RECIPE | pack DIR OUT]",
     .text = "Lists the data sets that a recipe may name (data.name). With a name: opens it, checks sizes and records, names known files by their "
-            "SHA-256, and says what is in it.",
-    .example = "duet data\nduet data cifar100 --path ~/cifar-100-binary.tar.gz",
+            "SHA-256, and says what is in it.\n\n"
+            "`check` decodes every picture of a folder (train/CLASS/, val/CLASS/), of a folder of shards, or of a recipe's data: it counts and measures "
+            "them, names those that cannot be read, and test pictures that are training pictures too. It ends with 1 if there are any.\n\n"
+            "`pack` copies the pictures of such a folder into tar files for the data set `tar`.",
+    .example = "duet data\nduet data cifar100 --path ~/cifar-100-binary.tar.gz\nduet data check ~/birds\nduet data pack ~/birds ~/birds-shards",
     .options = options,
-    .most = 1,
+    .most = 3,
     .run = run,
 };

@@ -64,6 +64,14 @@ typedef struct duet_data duet_data;
  * Errors:  DUET_ARG (no such data set, no path), DUET_DATA, DUET_IO, DUET_MEMORY. */
 DUET_API duet_status duet_data_open(const char *name, const char *path, const duet_log *log, duet_data **out, duet_error *err);
 
+/* The same where pictures are files that may be broken one by one: those that show it when the set is opened are left out, and said. */
+typedef struct duet_data_options {
+    int skip;            /* 1: leave them out; 0: as duet_data_open */
+    int say_all;         /* 1: each by its name; 0: the first ten */
+    const duet_log *log; /* may be NULL */
+} duet_data_options;
+DUET_API duet_status duet_data_open_as(const char *name, const char *path, const duet_data_options *options, duet_data **out, duet_error *err);
+
 DUET_API void duet_data_close(duet_data *data); /* NULL is fine; nothing may use it any more */
 
 /* Texts are valid as long as data. */
@@ -89,6 +97,47 @@ DUET_API duet_status duet_data_read(const duet_data *data, duet_split split, siz
  * Errors:  as duet_data_read; DUET_ARG also where pixels have no classes. */
 DUET_API duet_status duet_data_read_pixel_labels(const duet_data *data, duet_split split, size_t index, uint8_t *labels,
                                                  duet_error *err);
+
+/* ---- looked through, and packed ------------------------------------------------------------------------------ */
+
+typedef struct duet_data_report {
+    size_t pictures[2], broken[2]; /* by duet_split: that could be read, that could not */
+    size_t twins;                  /* test pictures whose pixels are those of a training picture */
+    size_t jpegs, greys, palettes, cmyks, deep, turned; /* files of that kind; deep: 16 bits a channel; turned: by an EXIF record */
+    size_t least[2], most[2];      /* height and width of the pictures with the fewest and the most pixels */
+    uint64_t bytes;                /* of files */
+    double mean[3], std[3];        /* of pixels / 255, every pixel counting once */
+} duet_data_report;
+
+/* Zero, or NULL instead of the whole: what is said in brackets. */
+typedef struct duet_data_check_options {
+    int threads;                                                   /* [all cores this process may use] */
+    void (*broken)(void *user, const char *message);               /* for each picture that cannot be read, in their order */
+    void (*twin)(void *user, const char *test, const char *train); /* for each test picture that is a training picture */
+    int (*progress)(void *user, size_t done, size_t all);          /* not 0: stop. Called by any thread, one at a time */
+    void *user;
+} duet_data_check_options;
+
+/* Decodes every picture once. per_class [2][classes]: how many there are, training first; may be NULL.
+ *
+ * Errors:  DUET_MEMORY; DUET_STOPPED; DUET_ARG where pixels have classes. On error *out and per_class are unspecified. */
+DUET_API duet_status duet_data_check(const duet_data *data, const duet_data_check_options *options, size_t *per_class, duet_data_report *out,
+                                     duet_error *err);
+
+typedef struct duet_data_pack_options {
+    uint64_t shard_bytes; /* [100 million] a shard ends with the picture that reaches it */
+    int skip;             /* 1: pictures that cannot be decoded are left out, and said */
+    const duet_log *log;
+    int (*progress)(void *user, size_t done, size_t all); /* not 0: stop */
+    void *user;
+} duet_data_pack_options;
+
+/* Packs files of pictures, as they are, into tar files that the data set `tar` reads: train-000000.tar .., val-000000.tar .., classes.txt, in
+ * the folder `out`, in a shuffled order that is always the same.
+ *
+ * Errors:  those of reading, with the picture's name; DUET_ARG: `out` holds shards already, or records are no files; DUET_IO. */
+DUET_API duet_status duet_data_pack(const duet_data *data, const char *out, const duet_data_pack_options *options, size_t *shards, size_t *pictures,
+                                    duet_error *err);
 
 /* ---- your own ----------------------------------------------------------------------------------------------- */
 

@@ -24,10 +24,16 @@ int duet_data_classes(const char *name, duet_classes *out)
 
 duet_status duet_data_open(const char *name, const char *path, const duet_log *log, duet_data **out, duet_error *err)
 {
-    const dt_log_sink sink = dt_api_log(log);
+    return duet_data_open_as(name, path, &(duet_data_options){.log = log}, out, err);
+}
+
+duet_status duet_data_open_as(const char *name, const char *path, const duet_data_options *options, duet_data **out, duet_error *err)
+{
+    const dt_log_sink sink = dt_api_log(options->log);
+    const dt_source_request q = {.name = name, .path = path, .seed = DT_DATA_SEED, .skip = options->skip, .say_all = options->say_all, .log = &sink};
     duet_data *data = dt_alloc(1, sizeof *data);
     if (!data) return dt_fail(err, DUET_MEMORY, "not enough memory for a data set");
-    duet_status st = dt_source_open(name, path, DT_DATA_SEED, &sink, &data->source, err);
+    duet_status st = dt_source_open_as(&q, &data->source, err);
     if (st) dt_free(data);
     else *out = data;
     return st;
@@ -100,6 +106,41 @@ duet_status duet_data_read_pixel_labels(const duet_data *data, duet_split split,
     const dt_data_facts *f = &data->source->facts;
     if (f->labels != DT_LABELS_PIXELS) return dt_fail(err, DUET_ARG, "%s: its pixels have no classes; its pictures have", f->name);
     return read_into(data, split, index, (dt_record){.pixel_labels = labels}, NULL, err);
+}
+
+/* ---- looked through, and packed ----------------------------------------------------------------------------- */
+
+duet_status duet_data_check(const duet_data *data, const duet_data_check_options *options, size_t *per_class, duet_data_report *out, duet_error *err)
+{
+    const duet_data_check_options o = options ? *options : (duet_data_check_options){0};
+    dt_cpu cpu;
+    dt_cpu_detect(&cpu);
+    const dt_check_request q = {.threads = o.threads > 0 ? o.threads : cpu.cores, .broken = o.broken, .twin = o.twin, .progress = o.progress,
+                                .user = o.user};
+    dt_data_report r = {.per_class = {per_class, per_class ? per_class + data->source->facts.classes : NULL}};
+    if (per_class) memset(per_class, 0, 2 * data->source->facts.classes * sizeof *per_class);
+    DT_TRY(dt_check_data(data->source, &q, &r, err));
+    *out = (duet_data_report){.twins = r.twins, .jpegs = r.jpegs, .greys = r.greys, .palettes = r.palettes, .cmyks = r.cmyks, .deep = r.deep,
+                              .turned = r.turned, .bytes = r.bytes};
+    for (int i = 0; i < 2; i++) {
+        out->pictures[i] = r.pictures[i];
+        out->broken[i] = r.broken[i];
+        out->least[i] = r.least[i];
+        out->most[i] = r.most[i];
+    }
+    memcpy(out->mean, r.mean, sizeof out->mean);
+    memcpy(out->std, r.std, sizeof out->std);
+    return DUET_OK;
+}
+
+duet_status duet_data_pack(const duet_data *data, const char *out, const duet_data_pack_options *options, size_t *shards, size_t *pictures,
+                           duet_error *err)
+{
+    const duet_data_pack_options o = options ? *options : (duet_data_pack_options){0};
+    const dt_log_sink sink = dt_api_log(o.log);
+    const dt_pack_request q = {.out = out, .shard_bytes = o.shard_bytes ? o.shard_bytes : 100000000, .skip = o.skip, .log = &sink,
+                               .progress = o.progress, .user = o.user};
+    return dt_pack_data(data->source, &q, shards, pictures, err);
 }
 
 /* ---- the caller's own --------------------------------------------------------------------------------------- */

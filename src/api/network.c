@@ -280,9 +280,12 @@ static duet_status evaluate(duet_network *network, const duet_data *data, duet_s
     dt_inference *judged = mixed ? &network->single : &c->network;
     const dt_normalisation seen = dt_trained_normalisation(c, f);
     const dt_noising noise = dt_trained_noising(c);
+    dt_cpu cpu;
+    dt_cpu_detect(&cpu);
+    const int workers = data->source->fetch && cpu.cores > 1 ? cpu.cores : 1; /* files are decoded */
     const dt_loader_spec spec = {.source = data->source, .normalise = &seen, .noising = c->task->needs & DT_NEEDS_NOISE ? &noise : NULL,
                                  .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, .n_indices = images,
-                                 .batch = judged->batch, .augment = DT_AUGMENT_NONE, .squares = c->squares, .views = 1, .workers = 1};
+                                 .batch = judged->batch, .augment = DT_AUGMENT_NONE, .squares = c->squares, .views = 1, .workers = workers};
     dt_loader *loader;
     dt_evaluation evaluation = {.per_class = {per_class}};
     const dt_subjects of = {.networks = judged, .n = 1, .task = c->task, .config = &c->config};

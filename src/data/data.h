@@ -18,7 +18,8 @@ enum {
 typedef struct dt_data_facts {
     const char *name;
     size_t train_images, test_images, classes;
-    size_t height, width; /* channels are 3. Where pictures differ in size: the greatest height and the greatest width */
+    size_t height, width; /* channels are 3. Where pictures differ in size: the greatest height and the greatest width; 0: not known
+                           * before they are read, and then they can only be resized */
     bool mixed_sizes;     /* they do differ */
     bool masks;           /* records carry a foreground mask */
     dt_label_kind labels;
@@ -43,6 +44,7 @@ typedef struct dt_source_request {
     const char *name, *path;
     uint64_t seed;
     bool skip;      /* pictures that cannot be read: left out and said, instead of refused with an error */
+    bool say_all;   /* with skip: every one by name, not the first ten */
     size_t buffer;  /* tar: over how many pictures a shuffle reaches; 0: DT_TAR_BUFFER */
     const dt_log_sink *log;
 } dt_source_request;
@@ -88,6 +90,9 @@ struct dt_source {
     /* The file of a record, where records are files of PNG or JPEG and are meant to be seen upright: whoever needs a part of a
      * picture, or a small one, decodes for himself. NULL: only `read`. Thread-safe; errors as read's. */
     duet_status (*fetch)(const dt_source *s, dt_split split, size_t index, dt_encoded *out, duet_error *err);
+    /* The order of a pass, where it is not any order at the same cost. order[n] holds records in ascending order, and is shuffled by
+     * (seed, epoch) alone; scratch has room for 2 n. NULL: dt_shuffle. Thread-safe. */
+    void (*shuffle)(const dt_source *s, dt_split split, uint32_t *order, uint32_t *scratch, size_t n, uint64_t seed, uint32_t epoch);
     void (*close)(dt_source *s);
 };
 /* The size of a record, whether the source has a function for it or not. */
@@ -99,6 +104,44 @@ duet_status dt_source_open(const char *name, const char *path, uint64_t seed, co
                            duet_error *err);
 duet_status dt_source_open_as(const dt_source_request *q, dt_source **out, duet_error *err);
 void dt_source_close(dt_source *s);
+
+/* ---- a whole data set, looked through and packed ----------------------------------------------------------------- */
+
+typedef int dt_progress_call(void *user, size_t done, size_t all); /* not 0: stop */
+
+/* What dt_check_data found. Counts are of pictures that could be read. */
+typedef struct dt_data_report {
+    size_t pictures[2], broken[2]; /* by dt_split */
+    size_t twins;                  /* validation pictures whose pixels are those of a training picture */
+    size_t jpegs, greys, palettes, cmyks, deep, turned; /* deep: 16 bits; the rest of the files are PNGs */
+    size_t least[2], most[2];      /* height and width of the pictures with the fewest and the most pixels */
+    uint64_t bytes;                /* of files */
+    double mean[3], std[3];        /* of pixels / 255, every pixel counting once */
+    size_t *per_class[2];          /* in: NULL, or room for [classes], zero */
+} dt_data_report;
+
+typedef struct dt_check_request {
+    int threads;
+    void (*broken)(void *user, const char *message);                  /* in the order of the records, after the pass */
+    void (*twin)(void *user, const char *validation, const char *training);
+    dt_progress_call *progress;    /* any of the three may be NULL */
+    void *user;
+} dt_check_request;
+/* Decodes every picture of both splits. Errors: DUET_MEMORY, DUET_STOPPED; DUET_ARG: pixels have classes. */
+duet_status dt_check_data(const dt_source *s, const dt_check_request *q, dt_data_report *out, duet_error *err);
+
+typedef struct dt_pack_request {
+    const char *out;         /* the folder: made where it is missing; must hold no shards */
+    uint64_t shard_bytes;    /* a shard ends with the picture that reaches this */
+    bool skip;               /* pictures that cannot be decoded are left out and said */
+    const dt_log_sink *log;
+    dt_progress_call *progress;
+    void *user;
+} dt_pack_request;
+/* Writes out/train-000000.tar .., out/val-000000.tar .. and, where classes have names, out/classes.txt: the files as they are, in a
+ * shuffled order that is the same every time, with equal bytes for equal files. *shards, *pictures: how many in all.
+ * Errors: those of reading, with the file's name; DUET_ARG: shards are there, records are no files; DUET_IO, DUET_STOPPED. */
+duet_status dt_pack_data(const dt_source *s, const dt_pack_request *q, size_t *shards, size_t *pictures, duet_error *err);
 
 /* ---- augmentation ---------------------------------------------------------------------------------------------- */
 

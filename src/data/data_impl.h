@@ -9,7 +9,7 @@
 
 /* Every built-in kind of data set, in the order in which they are listed. A new one is a file and a name here. */
 #define DT_SOURCE_KINDS(X)                                                                                             \
-    X(cifar10) X(cifar100) X(shapes) X(shapes_seg) X(shapes_plain) X(folder) X(folder_seg) X(cityscapes) X(voc)
+    X(cifar10) X(cifar100) X(shapes) X(shapes_seg) X(shapes_plain) X(folder) X(tar) X(folder_seg) X(cityscapes) X(voc)
 #define X(name)            extern const dt_source_kind dt_source_kind_##name;
 DT_SOURCE_KINDS(X)
 #undef X
@@ -141,6 +141,14 @@ duet_status dt_encoded_read_file(const char *path, dt_encoded *out, duet_error *
 /* dt_source.read by way of its fetch and size: the picture upright and whole. */
 duet_status dt_read_fetched(const dt_source *s, dt_split split, size_t index, dt_record *out, duet_error *err);
 
+/* ---- lists of shards (shards.c) -------------------------------------------------------------------------------- */
+
+/* The files that a pattern stands for, in its order: FILE.tar; shard-{000..009}.tar (numbers with leading zeros, or {a,b,c}; several
+ * braces vary like the digits of a number); a folder: its *.tar in the order of their bytes. DUET_DATA: none, or a bad brace. */
+duet_status dt_shards_list(const char *pattern, dt_arena *arena, dt_lines *out, duet_error *err);
+/* Training and test shards of data.path: a folder with train-*.tar and val-*.tar, or with train/ and val/; or TRAIN,VAL: two patterns. */
+duet_status dt_shards_of(const dt_source_kind *kind, const char *path, dt_arena *arena, dt_lines out[2], duet_error *err);
+
 /* ---- data sets whose pictures are files (files.c) -------------------------------------------------------------- */
 
 /* Pictures are decoded when they are read, so memory does not depend on the number of records but for their names. */
@@ -166,6 +174,7 @@ typedef struct dt_file_set {
     uint8_t class_of[256];
     bool known[256];
     bool upright;       /* pictures are turned as their EXIF records say */
+    bool say_all;       /* every one of these by name */
     bool skip;          /* files whose heads are no good are left out and said */
     const char *values; /* what is known, for messages: "ids are 0 to 33"; NULL: said by the classes */
     uint8_t ground;     /* with facts.masks: the class that is not foreground */

@@ -131,10 +131,10 @@ static duet_status measure(const dt_file_set *set, dt_picture_file *f, duet_erro
 }
 
 /* Says the first few by name. */
-static void say_left_out(const dt_log_sink *log, const char *set, const duet_error *why, size_t number)
+static void say_left_out(const dt_file_set *set, const dt_log_sink *log, const duet_error *why, size_t number)
 {
     enum { BY_NAME = 10 };
-    if (number <= BY_NAME) dt_say(log, "%s: left out: %s", set, why->message);
+    if (set->say_all || number <= BY_NAME) dt_say(log, "%s: left out: %s", set->source.facts.name, why->message);
 }
 
 static duet_status measure_split(dt_file_set *set, dt_split split, const dt_log_sink *log, duet_error *err)
@@ -147,7 +147,7 @@ static duet_status measure_split(dt_file_set *set, dt_split split, const dt_log_
         dt_picture_file *f = &files->at[i];
         const duet_status st = measure(set, f, &own);
         if (st && set->skip && st != DUET_MEMORY) {
-            say_left_out(log, facts->name, &own, i - kept + 1);
+            say_left_out(set, log, &own, i - kept + 1);
             continue;
         }
         if (st) {

@@ -184,6 +184,7 @@ static duet_status open_folder(const dt_source_kind *kind, const dt_source_reque
     }
     set->arena = arena; /* names of classes live as long as the set */
     set->skip = q->skip;
+    set->say_all = q->say_all;
     st = fill(set, root, &classes, q->log, err);
     if (st) dt_source_close(&set->source);
     else *out = &set->source;

@@ -52,6 +52,7 @@ struct dt_loader {
     size_t pixels;              /* height * width */
     size_t steps;               /* of a pass */
     uint32_t *order;            /* [spec.n_indices]; written by dt_loader_start while no worker is filling */
+    uint32_t *scratch;          /* [2 spec.n_indices], for a source with an order of its own */
     float value[CHANNELS][256]; /* (byte / unit - mean) / std, by the channel of the result */
     slot *slots;
     size_t n_slots;
@@ -372,6 +373,9 @@ static duet_status check_spec(const dt_loader_spec *s, size_t records, duet_erro
     if (s->noising && (s->noising->T < 1 || !s->noising->signal || !s->noising->noise))
         return dt_fail(err, DUET_ARG, "loader: noise with %d times; at least 1, and a table of them, is needed",
                        s->noising->T);
+    if (!s->squares.size && !s->source->facts.height)
+        return dt_fail(err, DUET_ARG, "%s: the sizes of its pictures are not known before they are read; they can only be resized",
+                       s->source->facts.name);
     DT_TRY((s->squares.size ? check_resize : check_crop)(s, err));
     size_t n = s->indices ? s->n_indices : records;
     if (n < 1) return dt_fail(err, DUET_ARG, "%s: no image to load", s->source->facts.name);
@@ -445,6 +449,7 @@ static bool allocate(dt_loader *l)
     l->slots = dt_alloc(l->n_slots, sizeof *l->slots);
     l->workers = dt_alloc((size_t)l->spec.workers, sizeof *l->workers);
     bool ok = l->order && l->slots && l->workers;
+    if (ok && l->spec.shuffle && l->spec.source->shuffle) ok = (l->scratch = block(2, l->spec.n_indices, sizeof *l->scratch)) != NULL;
     for (size_t i = 0; ok && i < l->n_slots; i++) ok = allocate_slot(l, &l->slots[i]);
     for (int i = 0; ok && i < l->spec.workers; i++) ok = allocate_worker(l, &l->workers[i]);
     return ok;
@@ -477,6 +482,7 @@ static void release(dt_loader *l)
     dt_free(l->workers);
     dt_free(l->slots);
     dt_free(l->order);
+    dt_free(l->scratch);
     dt_free(l);
 }
 
@@ -576,7 +582,8 @@ void dt_loader_start(dt_loader *l, uint32_t epoch, size_t first_step)
     pthread_mutex_lock(&l->lock);
     abandon_pass(l);
     plain_order(l);
-    if (l->spec.shuffle) dt_shuffle(l->order, l->spec.n_indices, l->spec.seed, epoch);
+    if (l->scratch) l->spec.source->shuffle(l->spec.source, l->spec.split, l->order, l->scratch, l->spec.n_indices, l->spec.seed, epoch);
+    else if (l->spec.shuffle) dt_shuffle(l->order, l->spec.n_indices, l->spec.seed, epoch);
     l->epoch = epoch;
     l->failure = NULL;
     l->skipped = 0;

@@ -55,6 +55,38 @@ void dt_json_number(dt_text *out, double value);
 /* Appends a CSV field, quoted where needed (RFC 4180). */
 void dt_csv_field(dt_text *out, const char *text);
 
+/* ---- tar files, member by member (POSIX ustar and pax, GNU's long names) ----------------------------------------- */
+
+enum { DT_TAR_BLOCK = 512, DT_TAR_NAME = 1024 };
+
+typedef struct dt_tar_member {
+    char name[DT_TAR_NAME];
+    uint64_t offset, size; /* of its bytes in the file */
+} dt_tar_member;
+
+/* A file being walked through. Only heads are read, and what is asked for: bytes of members are passed over. */
+typedef struct dt_tar {
+    int file;
+    uint64_t at, end;    /* the next head; the file's size */
+    uint8_t window[4096];/* of the file, from window_at */
+    uint64_t window_at;
+    size_t window_n;
+} dt_tar;
+
+/* Errors: DUET_IO; DUET_DATA: no tar file (a compressed one is named as such). Messages name the file. */
+duet_status dt_tar_open(const char *path, dt_tar *out, duet_error *err);
+void dt_tar_close(dt_tar *t);
+/* The next regular file; *more is false after the last. Errors, without the file's name: DUET_IO; DUET_DATA: a damaged head, a member
+ * that reaches past the end of the file, no end mark (what a cut-off copy lacks), a name that is too long. */
+duet_status dt_tar_next(dt_tar *t, dt_tar_member *out, bool *more, duet_error *err);
+/* n bytes of the file from `offset`; DUET_DATA: it ends before that. */
+duet_status dt_tar_read(dt_tar *t, uint64_t offset, void *out, size_t n, duet_error *err);
+/* The name in a head as it stands (at most 100 bytes, then a zero); false: these are no head of a member of `size` bytes. */
+bool dt_tar_check_head(const uint8_t head[DT_TAR_BLOCK], uint64_t size, char name[101]);
+/* The head of a regular file, which its bytes and zeros to a whole block follow; name of at most 100 bytes. Equal members give equal
+ * bytes: mode 0644, no owner, time 0. Two blocks of zeros end an archive. */
+void dt_tar_head(const char *name, uint64_t size, uint8_t out[DT_TAR_BLOCK]);
+
 /* ---- pictures: PNG and JPEG, told apart by their first bytes ---------------------------------------------------- */
 
 /* What its head says; nothing is decoded. */

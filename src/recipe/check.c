@@ -67,7 +67,7 @@ static int64_t side_of_networks(const dt_recipe *r)
 /* Pictures from folders have any size: they are resized, unless the recipe says otherwise. */
 static void complete_squares(dt_recipe *r, const dt_yaml *data)
 {
-    static const char *const resized[] = {"folder"};
+    static const char *const resized[] = {"folder", "tar"};
     dt_recipe_squares *s = &r->data.squares;
     for (size_t i = 0; i < DT_COUNT(resized); i++)
         if (!strcmp(r->data.name, resized[i]) && !dt_yaml_find(data, "augment") && !r->data.crop.n) r->data.augment = DT_AUGMENT_RESIZE;

@@ -34,7 +34,7 @@ typedef struct dt_recipe {
         int on_error;            /* 0 refuse, 1 skip */
         int views;               /* 0 shared, 1 independent */
         bool shuffle;
-        int64_t validation, workers;
+        int64_t shuffle_buffer, validation, workers;
     } data;
     dt_recipe_network networks[DT_MAX_NETWORKS];
     int n_networks;

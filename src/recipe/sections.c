@@ -28,6 +28,8 @@ static const dt_option data_options[] = {
     {"on_error", DT_OPTION_CHOICE, AT(data.on_error), "refuse", 0, 0, "refuse|skip",
      "an image that cannot be read ends the run with its name; or is left out, with its name in the log, the next one in its place"},
     {"shuffle", DT_OPTION_BOOL, AT(data.shuffle), "true", 0, 0, NULL, "a new order of the training images in every epoch"},
+    {"shuffle_buffer", DT_OPTION_INT, AT(data.shuffle_buffer), "4096", 1, 16777216, NULL,
+     "tar: images change places over a distance of at most so many, so that files are read from front to back; the order of files is any"},
     {"views", DT_OPTION_CHOICE, AT(data.views), "shared", 0, 0, "shared|independent",
      "do the networks see the same variation of an image, or each its own? left out: what the method was published with (kdcl: independent)"},
     {"validation", DT_OPTION_INT, AT(data.validation), "0", 0, 10e6, NULL,

@@ -260,7 +260,7 @@ static duet_status open_run(dt_run *run, duet_error *err)
     run->source = run->options->source;
     if (!run->source) {
         const dt_source_request q = {.name = r->data.name, .path = r->data.path, .seed = DT_DATA_SEED, .skip = r->data.on_error,
-                                     .log = &run->options->observer.log};
+                                     .buffer = (size_t)r->data.shuffle_buffer, .log = &run->options->observer.log};
         DT_TRY(dt_source_open_as(&q, &run->opened, err));
         run->source = run->opened;
     }
