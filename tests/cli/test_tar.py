@@ -3,10 +3,15 @@ import io
 import json
 import os
 import tarfile
+import sys
 import unittest
+from pathlib import Path
 
 from pictures import exif, jpeg, png, write_folder
-from program import Case
+from program import PROGRAM, Case, duet
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "scripts"))
+import large_data  # noqa: E402
 
 RECIPE = """\
 data: {name: tar, path: shards, augment: {size: 32}, shuffle_buffer: 7}
@@ -121,7 +126,6 @@ class Checking(Shards):
         self.assertIn("1 test picture", out)
 
     def run_broken(self, *words):
-        from program import duet
         code, out, err = duet(*words, cwd=self.folder)
         self.assertEqual((code, err), (1, ""))
         return out
@@ -146,6 +150,13 @@ class Training(Shards):
         self.assertEqual(self.weights("one"), self.weights("parts"))
         self.run_ok("train", self.recipe, "--out", "other", "--set", "data.shuffle_buffer=1")
         self.assertNotEqual(self.weights("one"), self.weights("other"))
+
+    def test_memory_does_not_grow_with_the_set(self):
+        memory = []
+        for gigabytes in (0.064, 0.64):
+            large_data.write_set(self.folder / f"large-{gigabytes}", gigabytes)
+            memory.append(large_data.train(PROGRAM, self.folder, self.folder / f"large-{gigabytes}")[1])
+        self.assertLess(memory[1], memory[0] + 30, "MB")
 
     def test_lists_with_braces(self):
         self.write()
