@@ -6,6 +6,7 @@
 
 static const cli_option options[] = {
     {"--classes", "N", "count every classifier for so many classes (as many as the data it is made for)"},
+    {"--describe", "MODEL", "one network layer by layer: a name, or the file of a description"},
     {"--json", NULL, "a list of objects with name, family, task, parameters, buffers, macs, picture, classes and taps"},
     {0},
 };
@@ -80,11 +81,23 @@ static void print_foot(void)
     printf("%s", cli_off(stdout));
 }
 
+static int describe(const char *model, size_t classes)
+{
+    char *text;
+    duet_error err;
+    if (duet_model_describe(model, classes, &text, &err)) return cli_fail(&err);
+    fputs(text, stdout);
+    duet_text_free(text);
+    return CLI_DONE;
+}
+
 static int run(const cli_arguments *a)
 {
     const bool json = cli_given(a, "--json");
+    const char *one = cli_value(a, "--describe", NULL);
     int64_t classes;
     if (!cli_whole(a, "--classes", 1, 1000000, 0, &classes)) return CLI_WRONG;
+    if (one) return describe(one, (size_t)classes);
     if (!json) print_head();
     duet_model m, before;
     for (size_t i = 0; i < duet_model_count(); i++) {
@@ -106,9 +119,10 @@ static int run(const cli_arguments *a)
 const cli_command cli_models = {
     .name = "models",
     .summary = "list the networks and what each costs",
-    .usage = "models [--classes N] [--json]",
-    .text = "Lists every network that a recipe may name (networks[].model), with its task, its parameters, running statistics and multiply-adds.",
-    .example = "duet models\nduet models --json",
+    .usage = "models [--classes N] [--describe MODEL] [--json]",
+    .text = "Lists every network that a recipe may name (networks[].model), with its task, its parameters, running statistics and multiply-adds.\n\n"
+            "--describe shows one of them layer by layer, or a network that a file describes (networks[].model: mine.yaml).",
+    .example = "duet models\nduet models --describe resnet20\nduet models --json",
     .options = options,
     .run = run,
 };

@@ -37,6 +37,13 @@ DUET_API size_t duet_model_count(void);
  * Errors:  DUET_ARG (i, classes), DUET_MEMORY. */
 DUET_API duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error *err);
 
+/* A network layer by layer, as text: names, what each layer puts out, parameters, multiply-adds, taps. model: a name, or the file
+ * of a description ("mine.yaml"; docs/models.md). classes 0: its own.
+ *
+ * Owns:    *out is the caller's, until duet_text_free.
+ * Errors:  DUET_ARG (no such model), DUET_RECIPE (a mistake in the file, with its place), DUET_MEMORY. */
+DUET_API duet_status duet_model_describe(const char *model, size_t classes, char **out, duet_error *err);
+
 /* ---- trained weights ---------------------------------------------------------------------------------------- */
 
 typedef struct duet_network duet_network;

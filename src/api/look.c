@@ -187,7 +187,7 @@ static duet_status run_bench(bench *b, const dt_recipe *r, const duet_bench_opti
 /* The side of the picture that the first network is made for. */
 static size_t own_side(const dt_recipe *r)
 {
-    const dt_model *m = dt_model_find(r->networks[0].model, NULL);
+    const dt_model *m = dt_recipe_model(&r->networks[0], NULL);
     return m ? m->image : 32;
 }
 

@@ -34,6 +34,21 @@ duet_status duet_model_at(size_t i, size_t classes, duet_model *out, duet_error 
     return DUET_OK;
 }
 
+duet_status duet_model_describe(const char *model, size_t classes, char **out, duet_error *err)
+{
+    dt_arena arena = {0};
+    dt_text text = {0};
+    const dt_model *m = NULL;
+    duet_status st = classes > INT32_MAX ? dt_fail(err, DUET_ARG, "%zu classes are too many", classes) : DUET_OK;
+    if (!st && dt_model_is_file(model)) st = dt_model_read(model, &arena, &m, err);
+    else if (!st && !(m = dt_model_find(model, err))) st = DUET_ARG;
+    if (!st) st = dt_model_list(m, classes, &text, err);
+    dt_arena_release(&arena);
+    if (!st) return dt_api_give_text(&text, out, err);
+    dt_text_release(&text);
+    return st;
+}
+
 /* ---- weights ------------------------------------------------------------------------------------------------ */
 
 struct duet_network {

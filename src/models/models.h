@@ -47,6 +47,7 @@ typedef struct dt_model {
     /* Builds into the graph's current network. */
     dt_built (*build)(const struct dt_model *m, dt_graph *g, const dt_model_inputs *in);
     const void *data;      /* of the family */
+    const char *description; /* NULL: built in; else the text that describes it (dt_model_described) */
 } dt_model;
 
 /* The width of the picture it is made for. */
@@ -58,6 +59,26 @@ duet_status dt_model_check_size(const dt_model *m, size_t height, size_t width, 
 
 const dt_model *dt_model_find(const char *name, duet_error *err); /* DUET_ARG with the nearest names */
 const dt_model *dt_model_at(size_t i);                            /* NULL past the end */
+/* What to say of a name that is none: "did you mean resnet20?", "the public ResNet50 is resnet50_cifar here", or "". Returns `to`. */
+enum { DT_MODEL_HINT = 128 };
+const char *dt_model_hint(const char *name, char to[DT_MODEL_HINT]);
+/* The network that people confuse with this one, because public code gives both nearly the same name: resnet50 and resnet50_cifar;
+ * NULL: there is none. */
+const dt_model *dt_model_namesake(const char *name);
+
+/* ---- networks described in files (docs/models.md) ---------------------------------------------------------------- */
+
+/* Does a name in a recipe mean a file? "mine.yaml" */
+bool dt_model_is_file(const char *name);
+/* Reads a description; file: its name, for messages and, without folder and ending, of the network. The network has been built
+ * once when this returns, so that what is wrong with its layers is known.
+ * Owns:    everything lives in the arena; graphs that are built of it do not need it afterwards.
+ * Errors:  DUET_RECIPE: "file:line:column: .., given 16x32x32: .."; DUET_MEMORY. */
+duet_status dt_model_described(const char *file, const char *text, size_t bytes, dt_arena *arena, const dt_model **out, duet_error *err);
+/* The same from the file itself; DUET_RECIPE also when it is not there. */
+duet_status dt_model_read(const char *file, dt_arena *arena, const dt_model **out, duet_error *err);
+/* A network layer by layer: name, operation, shape for one picture, parameters, multiply-adds. classes 0: the model's own. */
+duet_status dt_model_list(const dt_model *m, size_t classes, dt_text *out, duet_error *err);
 
 /* Counts of MODELS.md, found by building the graph for one image. */
 typedef struct dt_model_facts {

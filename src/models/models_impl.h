@@ -10,6 +10,11 @@ typedef struct dt_family {
     size_t n;
 } dt_family;
 
+/* ---- registry.c ------------------------------------------------------------------------------------------------- */
+
+/* One picture of the model's own size, as inputs of a graph. classes 0: the model's own. */
+dt_model_inputs dt_model_own_inputs(const dt_model *m, size_t classes, dt_graph *g);
+
 /* ---- parts.c: what families are made of ---------------------------------------------------------------------- */
 
 /* A layer's name, formatted ("layer%d.%d.conv1"); it lives as long as the graph. */

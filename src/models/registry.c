@@ -24,21 +24,40 @@ const dt_model *dt_model_at(size_t i)
     return NULL;
 }
 
-/* Every name, and the nearest to what was asked for. */
-static void unknown_model(const char *name, duet_error *err)
+/* What public code calls networks that have other names here; three of those differ only in case, or hardly, from another network's. */
+static const struct {
+    const char *theirs, *ours, *namesake;
+} elsewhere[] = {
+    {"ResNet18", "resnet18_cifar", "resnet18"},        {"ResNet50", "resnet50_cifar", "resnet50"},
+    {"MobileNetV2", "mobilenet_half", "mobilenet_v2"}, {"MobileNetV1", "mobilenet_v1", NULL},
+    {"ShuffleV1", "shufflenet_v1", NULL},              {"ShuffleV2", "shufflenet_v2", NULL},
+};
+
+const char *dt_model_hint(const char *name, char to[DT_MODEL_HINT])
 {
-    enum { MOST = 64 };
+    enum { MOST = 128 };
     const char *names[MOST];
     size_t n = 0;
-    dt_text list = {0};
-    for (const dt_model *m; n < MOST && (m = dt_model_at(n)); n++) {
-        names[n] = m->name;
-        dt_text_append(&list, "%s%s", n ? ", " : "", m->name);
+    for (size_t i = 0; i < DT_COUNT(elsewhere); i++) {
+        if (strcmp(elsewhere[i].theirs, name) != 0) continue;
+        snprintf(to, DT_MODEL_HINT, "the public %s is %s here%s%s.", name, elsewhere[i].ours, elsewhere[i].namesake ? ", not " : "",
+                 elsewhere[i].namesake ? elsewhere[i].namesake : "");
+        return to;
     }
-    const char *near = dt_nearest(name, names, n), *all = dt_text_ok(&list) ? list.bytes : "see `duet models`";
-    if (near) dt_fail(err, DUET_ARG, "there is no model '%s'; did you mean '%s'? Models: %s", name, near, all);
-    else dt_fail(err, DUET_ARG, "there is no model '%s'. Models: %s", name, all);
-    dt_text_release(&list);
+    for (const dt_model *m; n < MOST && (m = dt_model_at(n)); n++) names[n] = m->name;
+    const char *near = dt_nearest(name, names, n);
+    snprintf(to, DT_MODEL_HINT, near ? "did you mean %s?" : "%s", near ? near : "");
+    return to;
+}
+
+const dt_model *dt_model_namesake(const char *name)
+{
+    for (size_t i = 0; i < DT_COUNT(elsewhere); i++) {
+        if (!elsewhere[i].namesake) continue;
+        if (!strcmp(elsewhere[i].ours, name)) return dt_model_find(elsewhere[i].namesake, NULL);
+        if (!strcmp(elsewhere[i].namesake, name)) return dt_model_find(elsewhere[i].ours, NULL);
+    }
+    return NULL;
 }
 
 const dt_model *dt_model_find(const char *name, duet_error *err)
@@ -46,7 +65,9 @@ const dt_model *dt_model_find(const char *name, duet_error *err)
     const dt_model *m;
     for (size_t i = 0; (m = dt_model_at(i)); i++)
         if (!strcmp(m->name, name)) return m;
-    unknown_model(name, err);
+    char hint[DT_MODEL_HINT];
+    (void)dt_model_hint(name, hint);
+    dt_fail(err, DUET_ARG, "there is no model '%s'; %s%s`duet models` lists them", name, hint, *hint ? " " : "");
     return NULL;
 }
 
@@ -54,8 +75,9 @@ duet_status dt_model_check_size(const dt_model *m, size_t height, size_t width, 
 {
     if (!m->image_step) {
         if (height == m->image && width == dt_model_width(m)) return DUET_OK;
-        return dt_fail(err, DUET_SHAPE, "%s takes pictures of %zux%zu, these have %zux%zu; choose another model or data set", m->name,
-                       m->image, dt_model_width(m), height, width);
+        const dt_model *other = dt_model_namesake(m->name);
+        return dt_fail(err, DUET_SHAPE, "%s takes pictures of %zux%zu, these have %zux%zu; choose another model%s%s%s or data set", m->name,
+                       m->image, dt_model_width(m), height, width, other ? " (" : "", other ? other->name : "", other ? ")" : "");
     }
     if (height && width && height % m->image_step == 0 && width % m->image_step == 0) return DUET_OK;
     return dt_fail(err, DUET_SHAPE, "%s takes pictures whose sides are multiples of %zu, these have %zux%zu; crop them to such a size", m->name,
@@ -79,15 +101,21 @@ static void count(const dt_graph *g, dt_model_facts *facts)
     for (int i = 0; i < facts->built.n_taps; i++) facts->tap_shape[i] = dt_shape_of(g, facts->built.taps[i].node);
 }
 
+dt_model_inputs dt_model_own_inputs(const dt_model *m, size_t classes, dt_graph *g)
+{
+    dt_model_inputs in = DT_MODEL_INPUTS;
+    dt_graph_set_network(g, 0, m->name, true);
+    in.image = dt_input(g, "image", DT_REAL, (dt_shape){1, 3, m->image, dt_model_width(m)});
+    in.time = dt_input(g, "time", DT_INDEX, (dt_shape){1, 1, 1, 1});
+    in.classes = classes ? classes : m->classes;
+    return in;
+}
+
 duet_status dt_model_measure(const dt_model *m, size_t classes, dt_model_facts *out, duet_error *err)
 {
     dt_graph *g = dt_graph_create();
     if (!g) return dt_fail(err, DUET_MEMORY, "no memory for the graph of %s", m->name);
-    dt_graph_set_network(g, 0, m->name, true);
-    dt_model_inputs in = DT_MODEL_INPUTS;
-    in.image = dt_input(g, "image", DT_REAL, (dt_shape){1, 3, m->image, dt_model_width(m)});
-    in.time = dt_input(g, "time", DT_INDEX, (dt_shape){1, 1, 1, 1});
-    in.classes = classes ? classes : m->classes;
+    const dt_model_inputs in = dt_model_own_inputs(m, classes, g);
     dt_model_facts facts = {.built = m->build(m, g, &in)};
     duet_status status = dt_graph_check(g, err);
     if (!status) {

@@ -58,7 +58,7 @@ static duet_status apply_task_defaults(dt_recipe *r, const dt_yaml *root, duet_e
 static int64_t side_of_networks(const dt_recipe *r)
 {
     for (int i = 0; i < r->n_networks; i++) {
-        const dt_model *m = dt_model_find(r->networks[i].model, NULL);
+        const dt_model *m = dt_recipe_model(&r->networks[i], NULL);
         if (m && m->image) return (int64_t)m->image;
     }
     return 0;
@@ -169,7 +169,7 @@ static dt_peers make_peers(const dt_recipe *r)
 static duet_status check_task(const dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
     for (int i = 0; i < r->n_networks; i++) {
-        const dt_model *m = dt_model_find(r->networks[i].model, NULL);
+        const dt_model *m = dt_recipe_model(&r->networks[i], NULL);
         char path[40];
         if (!m || strcmp(dt_model_task(m), r->task->name) == 0) continue;
         snprintf(path, sizeof path, "networks.%d.model", i);

@@ -136,8 +136,7 @@ static duet_status read_file(const char *path, dt_arena *arena, dt_yaml **out, d
     return status ? status : check_map(*out, err);
 }
 
-/* `name` as seen from the folder of `file`. */
-static char *beside(dt_arena *arena, const char *file, const char *name)
+char *dt_beside(dt_arena *arena, const char *file, const char *name)
 {
     const char *slash = strrchr(file, '/');
     if (name[0] == '/' || !slash) return dt_arena_strdup(arena, name);
@@ -155,7 +154,7 @@ static duet_status extend(chain *c, const char *path, dt_yaml *extends, dt_yaml 
                               "found %s; allowed: the name of one recipe, relative to this file",
                               dt_yaml_found(extends, found));
     dt_yaml_remove(*root, extends);
-    const char *base_path = beside(c->arena, path, extends->text);
+    const char *base_path = dt_beside(c->arena, path, extends->text);
     if (!base_path) return fail_memory(err, path);
 
     char *real = realpath(base_path, NULL);

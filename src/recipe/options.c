@@ -207,6 +207,7 @@ void dt_option_allowed(const dt_section *s, const dt_option *o, dt_text *out)
     case DT_OPTION_TEXT:
         for (size_t i = 0; s && (name = dt_section_name_at(s, o->key, i)); i++)
             dt_text_append(out, "%s%s", i ? ", " : "", name);
+        if (dt_section_name_rules(s, o->key)) dt_text_append(out, ", %s", dt_section_name_rules(s, o->key)->also_help);
         if (!s || !dt_section_name_at(s, o->key, 0)) dt_text_append(out, "text");
         break;
     }
@@ -229,7 +230,9 @@ static duet_status fail_value(const reading *r, const char *hint)
 {
     char key[96], found[DT_FOUND_BYTES];
     dt_text allowed = {0};
-    dt_option_allowed(r->section, r->option, &allowed);
+    const dt_name_rules *rules = dt_section_name_rules(r->section, r->option->key);
+    if (rules) dt_text_append(&allowed, "%s", rules->listed);
+    else dt_option_allowed(r->section, r->option, &allowed);
     snprintf(key, sizeof key, "%s.%s", r->path, r->option->key);
     duet_status status =
         dt_fail_at(r->err, r->value->at, key, "found %s; allowed: %s%s", dt_yaml_found(r->value, found),
@@ -311,6 +314,8 @@ static duet_status read_text(const reading *r, const char **out)
     while (n < MAX_NAMES && (names[n] = dt_section_name_at(r->section, r->option->key, n))) n++;
     bool known = n == 0;
     for (size_t i = 0; i < n && v->kind == DT_YAML_SCALAR; i++) known |= strcmp(names[i], v->text) == 0;
+    const dt_name_rules *rules = dt_section_name_rules(r->section, r->option->key);
+    known |= rules && v->kind == DT_YAML_SCALAR && rules->also(v->text);
     bool empty = v->kind == DT_YAML_EMPTY || (v->kind == DT_YAML_SCALAR && !*v->text);
 
     if (empty && n == 0 && r->option->initial) {
@@ -318,8 +323,8 @@ static duet_status read_text(const reading *r, const char **out)
         return DUET_OK;
     }
     if (v->kind != DT_YAML_SCALAR || empty) return fail_value(r, "");
-    char hint[DT_HINT_BYTES];
-    if (!known) return fail_value(r, dt_hint(v->text, names, n, hint));
+    char hint[2 * DT_HINT_BYTES];
+    if (!known) return fail_value(r, rules ? rules->hint(v->text, hint, sizeof hint) : dt_hint(v->text, names, n, hint));
     *out = dt_arena_strdup(r->arena, v->text);
     return *out ? DUET_OK : dt_fail(r->err, DUET_MEMORY, "memory is out while reading the recipe");
 }

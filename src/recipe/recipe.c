@@ -41,7 +41,17 @@ static duet_status read_data(dt_recipe *r, const dt_yaml *root, duet_error *err)
     return read_inside(r, root, dt_yaml_find(augment, "colour_jitter"), "data.augment.colour_jitter", err);
 }
 
-static duet_status read_networks(dt_recipe *r, const dt_yaml *root, duet_error *err)
+/* A network that is described in a file, relative to the file that names it. */
+static duet_status read_described(dt_recipe *r, dt_recipe_network *n, const dt_yaml *value, bool files, duet_error *err)
+{
+    if (!files)
+        return dt_fail_at(err, value->at, "model", "found %s in a recipe that is not a file; allowed in files only: choose a built-in network", n->model);
+    if (value->at.line) n->model = dt_beside(&r->arena, value->at.file, n->model);
+    if (!n->model) return fail_memory(err);
+    return dt_model_read(n->model, &r->arena, &n->described, err);
+}
+
+static duet_status read_networks(dt_recipe *r, const dt_yaml *root, bool files, duet_error *err)
 {
     static const char example[] =
         "a list with one map for each network, such as - {name: student, model: resnet8, role: student}";
@@ -68,6 +78,7 @@ static duet_status read_networks(dt_recipe *r, const dt_yaml *root, duet_error *
         const dt_option_group group = {s->options, n};
         DT_TRY(dt_options_read(s, path, item, item->at, &group, 1, &r->arena, err));
         if (n->init && strcmp(n->init, "random") == 0) n->init = NULL;
+        if (dt_model_is_file(n->model)) DT_TRY(read_described(r, n, dt_yaml_find(item, "model"), files, err));
     }
     return DUET_OK;
 }
@@ -142,12 +153,12 @@ static duet_status read_adm(dt_recipe *r, const dt_yaml *root, duet_error *err)
     return DUET_OK;
 }
 
-/* Unknown keys first: a misspelt section would otherwise be reported as missing. */
-static duet_status read_tree(dt_recipe *r, const dt_yaml *root, duet_error *err)
+/* Unknown keys first: a misspelt section would otherwise be reported as missing. files: may other files be read? */
+static duet_status read_tree(dt_recipe *r, const dt_yaml *root, bool files, duet_error *err)
 {
     DT_TRY(dt_options_read(dt_section_find(""), "", root, root->at, NULL, 0, &r->arena, err));
     DT_TRY(read_data(r, root, err));
-    DT_TRY(read_networks(r, root, err));
+    DT_TRY(read_networks(r, root, files, err));
     DT_TRY(read_task(r, root, err));
     DT_TRY(read_method(r, root, err));
     DT_TRY(read_adm(r, root, err));
@@ -175,7 +186,7 @@ static duet_status make(const source *from, const char *const *overrides, size_t
         status = from->path ? dt_layers_load(from->path, &trees, &root, err)
                             : dt_layers_parse(from->name, from->text, from->bytes, &trees, &root, err);
     for (size_t i = 0; i < n_overrides && !status; i++) status = dt_layers_set(root, overrides[i], &trees, err);
-    if (!status) status = read_tree(r, root, err);
+    if (!status) status = read_tree(r, root, from->path != NULL, err);
     dt_arena_release(&trees);
     if (status) {
         dt_recipe_destroy(r);
@@ -195,6 +206,16 @@ duet_status dt_recipe_parse(const char *name, const char *text, size_t bytes, co
                             size_t n_overrides, dt_recipe **out, duet_error *err)
 {
     return make(&(source){.name = name, .text = text, .bytes = bytes}, overrides, n_overrides, out, err);
+}
+
+const dt_model *dt_recipe_model(const dt_recipe_network *n, duet_error *err)
+{
+    return n->described ? n->described : dt_model_find(n->model, err);
+}
+
+const char *dt_recipe_model_name(const dt_recipe_network *n)
+{
+    return n->described ? n->described->name : n->model;
 }
 
 bool dt_recipe_resizes(const dt_recipe *r)

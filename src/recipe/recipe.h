@@ -8,6 +8,7 @@
 
 typedef struct dt_recipe_network {
     const char *name, *model, *init; /* init: NULL = random, else a safetensors file */
+    const dt_model *described;       /* of a `model` that is a file; NULL: built in. Lives as long as the recipe */
     int role;                        /* dt_role */
     int init_head;                   /* DT_HEAD_... */
     double lr_scale;
@@ -89,6 +90,10 @@ duet_status dt_recipe_load(const char *path, const char *const *overrides, size_
 duet_status dt_recipe_parse(const char *name, const char *text, size_t bytes, const char *const *overrides,
                             size_t n_overrides, dt_recipe **out, duet_error *err);
 void dt_recipe_destroy(dt_recipe *r);
+/* What a network of a recipe is; NULL, with a message, for a name that is none. */
+const dt_model *dt_recipe_model(const dt_recipe_network *n, duet_error *err);
+/* The name of its model, also where `model` is a file. */
+const char *dt_recipe_model_name(const dt_recipe_network *n);
 /* Resolved YAML, every default written out; reading it back gives an equal recipe, and the same text again. */
 void dt_recipe_write(const dt_recipe *r, dt_text *out);
 

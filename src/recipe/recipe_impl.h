@@ -14,6 +14,8 @@
 
 /* ---- layers (layers.c) --------------------------------------------------------------------------------------- */
 
+/* `name` as seen from the folder of `file`; NULL when memory is out. */
+char *dt_beside(dt_arena *arena, const char *file, const char *name);
 /* The tree of a file with everything it extends. */
 duet_status dt_layers_load(const char *path, dt_arena *arena, dt_yaml **out, duet_error *err);
 /* The tree of text; `extends` is refused. */
@@ -39,6 +41,15 @@ const dt_section *dt_section_find(const char *path); /* NULL: none */
 const dt_section *dt_section_inside(const dt_section *s, const char *key);
 /* The i-th name that a registry offers for a key ("networks", "model" -> "resnet8"); NULL past the end or where any text will do. */
 const char *dt_section_name_at(const dt_section *s, const char *key, size_t i);
+/* Where a registry has too many names for a message, or takes more than names. */
+typedef struct dt_name_rules {
+    const char *listed;              /* instead of the names in messages: "what `duet models` lists, ..." */
+    bool (*also)(const char *text);  /* what is allowed besides */
+    const char *also_help;           /* the same in words, for documentation */
+    const char *also_pattern;        /* and as a regular expression */
+    const char *(*hint)(const char *name, char *to, size_t n); /* ", did you mean X?" or "" */
+} dt_name_rules;
+const dt_name_rules *dt_section_name_rules(const dt_section *s, const char *key); /* NULL: there are none */
 
 /* A section may have a name and the options that belong to that name: the method's, the task's. */
 typedef struct dt_section_name {

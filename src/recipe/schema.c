@@ -39,8 +39,10 @@ static void set_text(json_t *schema, const dt_section *s, const dt_option *o)
     json_t *names = json_array();
     const char *name = NULL;
     for (size_t i = 0; (name = dt_section_name_at(s, o->key, i)); i++) json_array_append_new(names, json_string(name));
+    const dt_name_rules *rules = dt_section_name_rules(s, o->key);
     set(schema, "type", json_string("string"));
-    if (json_array_size(names) > 0) set(schema, "enum", names);
+    if (rules) set(schema, "anyOf", json_pack("[{s:o}, {s:s}]", "enum", names, "pattern", rules->also_pattern));
+    else if (json_array_size(names) > 0) set(schema, "enum", names);
     else json_decref(names);
 }
 

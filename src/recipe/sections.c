@@ -220,13 +220,34 @@ static const char *device_name(size_t i)
     return i < n ? all[i]->name : NULL;
 }
 
+static const char *model_hint(const char *name, char *to, size_t n)
+{
+    char hint[DT_MODEL_HINT];
+    (void)dt_model_hint(name, hint);
+    snprintf(to, n, "%s%s", *hint ? "; " : "", hint);
+    return to;
+}
+
+static const dt_name_rules model_rules = {
+    .listed = "a network that `duet models` lists, or the file of one (docs/models.md), as mine.yaml", .also = dt_model_is_file,
+    .also_help = "or a file that describes one: [FILE.yaml](models.md)", .also_pattern = "\\.ya?ml$", .hint = model_hint,
+};
+
 static const struct {
     const char *section, *key;
     const char *(*at)(size_t i);
+    const dt_name_rules *rules;
 } registries[] = {
-    {"data", "name", data_name},     {"networks", "model", model_name}, {"task", "name", task_name},
-    {"method", "name", method_name}, {"device", "name", device_name},
+    {"data", "name", data_name, NULL},     {"networks", "model", model_name, &model_rules}, {"task", "name", task_name, NULL},
+    {"method", "name", method_name, NULL}, {"device", "name", device_name, NULL},
 };
+
+const dt_name_rules *dt_section_name_rules(const dt_section *s, const char *key)
+{
+    for (size_t k = 0; s && k < DT_COUNT(registries); k++)
+        if (strcmp(registries[k].section, s->path) == 0 && strcmp(registries[k].key, key) == 0) return registries[k].rules;
+    return NULL;
+}
 
 const char *dt_section_name_at(const dt_section *s, const char *key, size_t i)
 {

@@ -19,6 +19,19 @@ static const char kind[] = "duet training state";
 
 /* ---- the recipe, as far as it decides results ------------------------------------------------------------------ */
 
+/* What a network is, as a section of its own: not where the file was found. */
+static void description_text(const dt_recipe_network *n, dt_text *out)
+{
+    const char *line = n->described ? n->described->description : NULL;
+    if (!line) return;
+    dt_text_append(out, "description of %s:\n", n->name);
+    while (*line) {
+        const size_t length = strcspn(line, "\n");
+        dt_text_append(out, "  %.*s\n", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+}
+
 static void recipe_text(const dt_recipe *r, dt_text *out)
 {
     dt_recipe copy = *r; /* borrows everything; never destroyed */
@@ -26,7 +39,9 @@ static void recipe_text(const dt_recipe *r, dt_text *out)
     copy.data.workers = 1;
     copy.train.log_every = 1;
     copy.train.checkpoint_every = 1;
+    for (int i = 0; i < r->n_networks; i++) copy.networks[i].model = dt_recipe_model_name(&r->networks[i]);
     dt_recipe_write(&copy, out);
+    for (int i = 0; i < r->n_networks; i++) description_text(&r->networks[i], out);
 }
 
 static size_t line_length(const char *text) { return strcspn(text, "\n"); }

@@ -139,7 +139,7 @@ void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data
     key(out, "adm");
     dt_text_append(out, r->adm.enabled ? "true" : "false");
     open_object(out, "networks");
-    for (int i = 0; i < r->n_networks; i++) text(out, r->networks[i].name, r->networks[i].model);
+    for (int i = 0; i < r->n_networks; i++) text(out, r->networks[i].name, dt_recipe_model_name(&r->networks[i]));
     close_object(out);
     initial(out, s);
     if (n_held) {

@@ -95,7 +95,7 @@ static void make_inputs(dt_look *l, size_t height, size_t width)
 static duet_status build_network(dt_look *l, int k, size_t height, size_t width, duet_error *err)
 {
     const dt_recipe_network *n = &l->recipe->networks[l->network[k]];
-    const dt_model *model = dt_model_find(n->model, err);
+    const dt_model *model = dt_recipe_model(n, err);
     if (!model) return err ? err->status : DUET_ARG;
     DT_TRY(dt_model_check_size(model, height, width, err));
     const dt_model_inputs in = {.image = l->image, .time = l->time, .dropout_key = DT_NONE, .classes = l->source->facts.classes};

@@ -312,7 +312,7 @@ static duet_status save_network(dt_run *run, const dt_state *s, int i, const cha
         bool said;
         const char *key, *value;
     } card[] = {
-        {true, "duet", DUET_VERSION}, {true, "model", n->model}, {true, "classes", classes}, {true, "data", run->facts.name}, {true, "epoch", at},
+        {true, "duet", DUET_VERSION}, {true, "model", dt_recipe_model_name(n)}, {n->described, "description", n->described ? n->described->description : NULL}, {true, "classes", classes}, {true, "data", run->facts.name}, {true, "epoch", at},
         {true, "mean", mean}, {true, "std", std}, {true, "normalise", dt_normalise_names[normalise]},
         {noisy, "timesteps", steps}, {noisy, "noise", r->task_config.noise_schedule == DT_NOISE_LINEAR ? "linear" : "cosine"},
         {resizes, "size", size}, {resizes, "short_side", short_side}, {run->class_names.length > 0, "class_names", run->class_names.bytes},
@@ -647,7 +647,7 @@ static void fill_result(const dt_run *run, dt_run_result *out)
                            .images_per_s = images_per_s(run, at->step, at->total_train_s + at->tally.train_s)};
     for (int i = 0; i < r->n_networks; i++) {
         out->names[i] = r->networks[i].name;
-        out->models[i] = r->networks[i].model;
+        out->models[i] = dt_recipe_model_name(&r->networks[i]);
         out->results[i] = at->results[i];
     }
 }

@@ -64,5 +64,5 @@ void dt_session_meetings(const dt_session *s, dt_text *out)
                    "student has", MAP_COLUMNS - 2, "compared as", "adds");
     for (int i = 0; i < l->n_adm_pairs; i++) print_row(s, &l->adm_pairs[i], columns, out);
     if (grids_differ(l)) dt_text_append(out, "  Where grids differ, the finer one is averaged down to the coarser.\n");
-    dt_text_append(out, "  Adds: multiply-adds forward, for one picture; their share of the networks' own.\n");
+    dt_text_append(out, "  Adds: multiply-adds forward for one picture, and their share of the networks'.\n");
 }

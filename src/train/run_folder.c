@@ -74,11 +74,27 @@ duet_status dt_folder_resume(dt_folder *f, const char *path, int64_t log_bytes, 
     return st;
 }
 
+/* Descriptions of networks, each beside the recipe, which then names that file, NETWORK.MODEL.yaml: the folder needs no other. */
+static duet_status write_descriptions(dt_folder *f, dt_recipe *r, duet_error *err)
+{
+    for (int i = 0; i < r->n_networks; i++) {
+        const dt_model *m = r->networks[i].described;
+        if (!m) continue;
+        const char *name = dt_arena_printf(&f->arena, "%s.%s.yaml", r->networks[i].name, m->name), *path = name ? dt_folder_file(f, name) : NULL;
+        if (!path) return dt_fail(err, DUET_MEMORY, "%s: no memory for writing the description of %s", f->path, r->networks[i].name);
+        DT_TRY(dt_file_replace(path, m->description, strlen(m->description), err));
+        r->networks[i].model = name;
+    }
+    return DUET_OK;
+}
+
 static duet_status write_recipe(dt_folder *f, const dt_recipe *r, duet_error *err)
 {
     dt_text text = {0};
+    dt_recipe own = *r; /* borrows everything; never destroyed */
+    DT_TRY(write_descriptions(f, &own, err));
     const char *path = dt_folder_file(f, recipe_name);
-    dt_recipe_write(r, &text);
+    dt_recipe_write(&own, &text);
     const duet_status st = path && dt_text_ok(&text)
                                ? dt_file_replace(path, text.bytes, text.length, err)
                                : dt_fail(err, DUET_MEMORY, "%s: no memory for writing the recipe", f->path);

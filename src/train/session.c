@@ -57,7 +57,7 @@ static dt_node dropout_key(dt_session *s, const dt_model *model)
 static duet_status build_network(dt_session *s, int i, const dt_data_facts *data, duet_error *err)
 {
     const dt_recipe_network *n = &s->recipe->networks[i];
-    const dt_model *model = dt_model_find(n->model, err);
+    const dt_model *model = dt_recipe_model(n, err);
     if (!model) {
         dt_context(err, "networks.%s.model", n->name);
         return err ? err->status : DUET_ARG;
@@ -297,7 +297,7 @@ duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, d
     for (int i = 0; i < s->peers.n; i++) {
         const dt_recipe_network *n = &s->recipe->networks[i];
         if (s->eval[i].program) continue;
-        const dt_model *model = dt_model_find(n->model, err);
+        const dt_model *model = dt_recipe_model(n, err);
         if (!model) return err ? err->status : DUET_ARG;
         dt_state *averaged = dt_state_averaged(s->state);
         DT_TRY(dt_inference_create(averaged ? averaged : s->state, i, n->name, model, size, &s->eval[i], err));

@@ -71,6 +71,16 @@ static void read_squares(dt_trained *c, const dt_saved *file)
     if (size >= 1 && size <= MOST && side >= size && side <= 2 * MOST) c->squares = (dt_squares){.size = (size_t)size, .short_side = (size_t)side};
 }
 
+/* The network that the caller names, or the file: built in, described in a file, or described in the weights' file itself. */
+static duet_status find_model(dt_trained *c, const dt_saved *file, const char *name, bool named, duet_error *err)
+{
+    const char *description = dt_saved_metadata(file, "description");
+    if (named && dt_model_is_file(name)) return dt_model_read(name, &c->arena, &c->model, err);
+    if (!named && description) return dt_model_described(name, description, strlen(description), &c->arena, &c->model, err);
+    c->model = dt_model_find(name, err);
+    return c->model ? DUET_OK : err ? err->status : DUET_ARG;
+}
+
 /* What the file says of itself, and what the caller says instead. */
 static duet_status read_card(dt_trained *c, const char *path, const char *model, size_t classes, duet_error *err)
 {
@@ -87,10 +97,9 @@ static duet_status read_card(dt_trained *c, const char *path, const char *model,
     if (!model && !said)
         st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; name it, for example --model resnet20",
                      path);
-    else if (!(c->model = dt_model_find(model ? model : said, err))) {
-        st = err ? err->status : DUET_ARG;
+    else if ((st = find_model(c, file, model ? model : said, model != NULL, err)))
         dt_context(err, "%s", path);
-    } else if (!(c->task = dt_task_find(dt_model_task(c->model), err)))
+    else if (!(c->task = dt_task_find(dt_model_task(c->model), err)))
         st = err ? err->status : DUET_ARG;
     else if (!(c->task->needs & DT_NEEDS_NOISE) && (c->classes < 2 || c->classes > 1000000))
         st = dt_fail(err, DUET_FORMAT,

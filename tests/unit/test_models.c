@@ -194,8 +194,12 @@ static void a_misspelt_model_is_answered_with_the_nearest(void **state)
     duet_error err = {0};
     assert_null(dt_model_find("resnet21", &err));
     assert_int_equal(err.status, DUET_ARG);
-    assert_non_null(strstr(err.message, "did you mean 'resnet2"));
-    assert_non_null(strstr(err.message, "wrn_40_2"));
+    assert_non_null(strstr(err.message, "did you mean resnet2"));
+    assert_non_null(strstr(err.message, "duet models"));
+    assert_null(dt_model_find("ResNet50", &err)); /* resnet50 is another one */
+    assert_non_null(strstr(err.message, "ResNet50 is resnet50_cifar here, not resnet50"));
+    assert_int_equal(dt_model_check_size(dt_model_find("mobilenet_half", NULL), 224, 224, &err), DUET_SHAPE);
+    assert_non_null(strstr(err.message, "mobilenet_v2"));
     assert_null(dt_model_find("", NULL));
 }
 

@@ -94,7 +94,7 @@ static const row rows[] = {
     {"seventeen_milestones", GOOD "train: {schedule: {milestones: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}}\n", "r.yaml:6:32: train.schedule.milestones: ", {"at most 16"}, NULL},
 
     /* ---- names ---- */
-    {"an_unknown_model", "data: {name: shapes}\nnetworks: [{name: a, model: resnet21}]\nmethod: {name: vanilla}\n", "r.yaml:2:29: networks.0.model: ", {"found resnet21", "allowed: resnet8, ", "did you mean resnet2"}, NULL},
+    {"an_unknown_model", "data: {name: shapes}\nnetworks: [{name: a, model: resnet21}]\nmethod: {name: vanilla}\n", "r.yaml:2:29: networks.0.model: ", {"found resnet21", "allowed: a network that `duet models` lists", "did you mean resnet2"}, NULL},
     {"an_unknown_method", "data: {name: shapes}\n" PEERS "method: {name: dmll}\n", "r.yaml:3:16: method.name: ", {"found dmll", "vanilla, kd, dml", "did you mean dml?"}, NULL},
     {"an_unknown_data_set", "data: {name: cifar1000}\n" PEERS "method: {name: dml}\n", "r.yaml:1:14: data.name: ", {"found cifar1000", "shapes", "did you mean cifar100?"}, NULL},
     {"an_unknown_task", GOOD "task: {name: segmentation}\n", "r.yaml:6:14: task.name: ", {"found segmentation", "classify"}, NULL},
