@@ -14,6 +14,8 @@ static const cli_option options[] = {
     {"--split", "NAME", "test (the default) or train"},
     {"--model", "NAME", "the model, for a file that does not say it"},
     {"--classes", "N", "the number of classes, for a file that does not say it"},
+    {"--noise", "NAME", "of a network that denoises: how noise grew in training, for a file that does not say it: linear or cosine"},
+    {"--timesteps", "T", "the same: over how many steps (1000)"},
     {"--threads", "N", "cores to use (all)"},
     {"--logits", "FILE", "write the outputs before the softmax: float32, little-endian, a row for each picture"},
     {"--json", NULL, "one JSON object instead of a table"},
@@ -165,9 +167,12 @@ static bool split_of(const cli_arguments *a, duet_split *out)
 
 static int open_network(evaluation *e, const cli_arguments *a, duet_error *err)
 {
-    int64_t threads, classes;
-    if (!cli_whole(a, "--threads", 0, 4096, 0, &threads) || !cli_whole(a, "--classes", 2, 1000000, 0, &classes)) return CLI_WRONG;
-    const duet_network_options o = {.model = cli_value(a, "--model", NULL), .threads = (int)threads, .classes = (size_t)classes};
+    int64_t threads, classes, timesteps;
+    if (!cli_whole(a, "--threads", 0, 4096, 0, &threads) || !cli_whole(a, "--classes", 2, 1000000, 0, &classes) ||
+        !cli_whole(a, "--timesteps", 2, 100000, 0, &timesteps))
+        return CLI_WRONG;
+    const duet_network_options o = {.model = cli_value(a, "--model", NULL), .threads = (int)threads, .classes = (size_t)classes,
+                                    .noise = cli_value(a, "--noise", NULL), .timesteps = timesteps};
     if (duet_network_open(e->weights, &o, &e->network, err)) return cli_fail(err);
     duet_network_describe(e->network, &e->network_info);
     return CLI_DONE;

@@ -26,6 +26,8 @@ static const cli_option options[] = {
     {"--raw", "FILE", "write the pictures as float32 from -1 to 1, little-endian: picture, row, column, channel"},
     {"--batch", "N", "pictures computed at once; changes the speed, not the pictures"},
     {"--model", "NAME", "the model, for a file that does not say it"},
+    {"--noise", "NAME", "how noise grew in training, for a file that does not say it: linear (public DDPM files) or cosine"},
+    {"--timesteps", "T", "over how many steps it grew, for a file that does not say it (1000)"},
     {"--threads", "N", "cores to use (all)"},
     {0},
 };
@@ -111,11 +113,14 @@ static bool read_request(sampling *s, const cli_arguments *a)
 
 static int open_network(sampling *s, const cli_arguments *a, duet_error *err)
 {
-    int64_t threads, batch;
-    if (!cli_whole(a, "--threads", 0, 4096, 0, &threads) || !cli_whole(a, "--batch", 1, 100000, 0, &batch)) return CLI_WRONG;
+    int64_t threads, batch, timesteps;
+    if (!cli_whole(a, "--threads", 0, 4096, 0, &threads) || !cli_whole(a, "--batch", 1, 100000, 0, &batch) ||
+        !cli_whole(a, "--timesteps", 2, 100000, 0, &timesteps))
+        return CLI_WRONG;
     enum { GOOD = 100 };
     const size_t at_once = batch ? (size_t)batch : s->n < GOOD ? s->n : GOOD;
-    const duet_network_options o = {.model = cli_value(a, "--model", NULL), .threads = (int)threads, .batch = at_once};
+    const duet_network_options o = {.model = cli_value(a, "--model", NULL), .noise = cli_value(a, "--noise", NULL), .timesteps = timesteps,
+                                    .threads = (int)threads, .batch = at_once};
     if (duet_network_open(s->weights, &o, &s->network, err)) return cli_fail(err);
     duet_network_describe(s->network, &s->info);
     s->side = s->info.image;
@@ -310,6 +315,8 @@ const cli_command cli_sample = {
             "ddim is the sampler for few steps and adds no noise on the way; ancestral is that of Ho, Jain and Abbeel, made for as many steps as there "
             "are timesteps. Picture number i of a seed starts from the same noise with every network and at any --batch, so that sheets of two networks "
             "can be laid side by side.\n\n"
+            "Public UNet2DModel files in safetensors can be sampled from as well. They do not say what they are: --model unet_c128 --noise linear is "
+            "Ho, Jain and Abbeel's network for CIFAR-10.\n\n"
             "Folders of PNGs are what `duet frechet` and public tools for FID read. Nothing is written before all pictures are made.",
     .example = "duet sample runs/diffusion/student.ema.safetensors --grid sheet.png\n"
                "duet sample student.ema.safetensors --n 2000 --steps 100 --sampler ancestral --variance small --seed 1 --png samples",

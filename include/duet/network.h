@@ -52,6 +52,8 @@ typedef struct duet_network duet_network;
 typedef struct duet_network_options {
     const char *model;  /* [as the file says] */
     size_t classes;     /* [as the file says] */
+    const char *noise;  /* of a network that denoises: "linear" or "cosine" [as the file says]; the public DDPM files, which do not say it: linear */
+    int64_t timesteps;  /* the same [as the file says, or 1000] */
     const char *device; /* ["cpu"] */
     int threads;        /* [all cores this process may use] */
     size_t batch;       /* pictures computed at once [as many as fit well: 100 small ones, one of a street scene] */
@@ -61,7 +63,8 @@ typedef struct duet_network_options {
  *
  * Owns:    *out is the caller's, until duet_network_close.
  * Errors:  DUET_IO, DUET_FORMAT (damaged; another model's weights: the first tensor that does not fit is named),
- *          DUET_ARG (no such model or device; the file does not say which model it holds), DUET_MEMORY. */
+ *          DUET_ARG (no such model or device; the file does not say which model it holds; noise or
+ *          timesteps that cannot be, or not with this file), DUET_MEMORY. DUET_FORMAT also where nobody says how noise grew in training. */
 DUET_API duet_status duet_network_open(const char *weights, const duet_network_options *options, duet_network **out, duet_error *err);
 DUET_API void duet_network_close(duet_network *network); /* NULL is fine */
 

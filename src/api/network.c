@@ -73,8 +73,9 @@ duet_status duet_network_open(const char *weights, const duet_network_options *o
     const duet_network_options o = options ? *options : (duet_network_options){0};
     duet_network *network = dt_alloc(1, sizeof *network);
     if (!network) return dt_fail(err, DUET_MEMORY, "%s: not enough memory", weights);
-    duet_status st = dt_trained_open(weights, o.model, o.classes, o.device ? o.device : "cpu", o.threads, o.batch,
-                                     &network->inner, err);
+    const dt_trained_spec spec = {.model = o.model, .classes = o.classes, .noise = o.noise, .timesteps = o.timesteps, .device = o.device,
+                                  .threads = o.threads, .batch = o.batch};
+    duet_status st = dt_trained_open(weights, &spec, &network->inner, err);
     if (!st) {
         const dt_inference *i = &network->inner->network;
         network->pictures = dt_alloc(i->batch * i->image_count, sizeof *network->pictures);

@@ -60,7 +60,7 @@ duet_status dt_extractor_open(const char *path, int threads, size_t batch, dt_ex
 {
     dt_extractor *e = dt_alloc(1, sizeof *e);
     if (!e) return dt_fail(err, DUET_MEMORY, "%s: not enough memory", path);
-    duet_status st = dt_trained_open(path, NULL, 0, "cpu", threads, 1, &e->trained, err);
+    duet_status st = dt_trained_open(path, &(dt_trained_spec){.threads = threads, .batch = 1}, &e->trained, err);
     if (!st) st = open_features(e, path, batch, err);
     if (st) dt_extractor_close(e);
     else *out = e;

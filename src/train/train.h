@@ -107,9 +107,18 @@ typedef struct dt_trained {
     dt_arena arena;         /* for them */
 } dt_trained;
 
-/* model, classes: NULL, 0: as the file says. device: "cpu" or "reference"; threads 0: all. batch 0: a good one for the model's pictures. */
-duet_status dt_trained_open(const char *path, const char *model, size_t classes, const char *device, int threads,
-                               size_t batch, dt_trained **out, duet_error *err);
+/* What is said beside a file. Zero: what is in brackets. */
+typedef struct dt_trained_spec {
+    const char *model;  /* [as the file says] */
+    size_t classes;     /* [as the file says] */
+    const char *noise;  /* of a network that denoises: "linear", "cosine" [as the file says]; another word than the file's is refused */
+    int64_t timesteps;  /* alike [as the file says; 1000 where it does not] */
+    const char *device; /* ["cpu"] */
+    int threads;        /* [all] */
+    size_t batch;       /* [a good one for the model's pictures] */
+} dt_trained_spec;
+
+duet_status dt_trained_open(const char *path, const dt_trained_spec *spec, dt_trained **out, duet_error *err);
 void dt_trained_close(dt_trained *c);
 /* What pictures must look like to it; data (may be NULL): what to believe where the file does not say. */
 dt_normalisation dt_trained_normalisation(const dt_trained *c, const dt_data_facts *data);

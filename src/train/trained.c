@@ -35,13 +35,32 @@ static void read_normalisation(dt_trained *c, const dt_saved *file)
                     c->std[0] > 0 && c->std[1] > 0 && c->std[2] > 0;
 }
 
-/* How noise grows, for networks that denoise; what a file does not say is the task's default. */
-static void read_noise(dt_trained *c, const dt_saved *file)
+/* Of two words for one thing, the file's and the caller's, the one there is. */
+static duet_status one_of(const char *path, const char *what, const char *said, const char *given, const char **out, duet_error *err)
 {
-    const char *noise = dt_saved_metadata(file, "noise");
-    c->config = (dt_task_config){.timesteps = whole_number(dt_saved_metadata(file, "timesteps"), 1000), .patch = 1};
-    if (c->config.timesteps < 2 || c->config.timesteps > 100000) c->config.timesteps = 1000;
-    c->config.noise_schedule = noise && !strcmp(noise, "linear") ? DT_NOISE_LINEAR : DT_NOISE_COSINE;
+    if (said && given && strcmp(said, given) != 0)
+        return dt_fail(err, DUET_ARG, "%s: was trained with --%s %s, found --%s %s; leave it out: the file says it itself", path, what, said, what, given);
+    *out = said ? said : given;
+    return DUET_OK;
+}
+
+/* How noise grows, for networks that denoise. A wrong guess would not be seen by anybody: the pictures would only be worse. */
+static duet_status read_noise(dt_trained *c, const char *path, const dt_saved *file, const dt_trained_spec *spec, duet_error *err)
+{
+    enum { MOST = 100000, USUAL = 1000 };
+    char given[24];
+    const char *noise, *steps;
+    snprintf(given, sizeof given, "%lld", (long long)spec->timesteps);
+    DT_TRY(one_of(path, "noise", dt_saved_metadata(file, "noise"), spec->noise, &noise, err));
+    DT_TRY(one_of(path, "timesteps", dt_saved_metadata(file, "timesteps"), spec->timesteps ? given : NULL, &steps, err));
+    if (!noise)
+        return dt_fail(err, DUET_FORMAT, "%s: does not say how noise grew in its training; say it: --noise linear, as in public DDPM files, or --noise cosine, "
+                       "and --timesteps T where they were not %d", path, (int)USUAL);
+    const bool linear = strcmp(noise, "linear") == 0;
+    if (!linear && strcmp(noise, "cosine") != 0) return dt_fail(err, DUET_ARG, "%s: noise: found '%s'; allowed: linear, cosine", path, noise);
+    c->config = (dt_task_config){.noise_schedule = linear ? DT_NOISE_LINEAR : DT_NOISE_COSINE, .timesteps = whole_number(steps, steps ? 0 : USUAL), .patch = 1};
+    if (c->config.timesteps >= 2 && c->config.timesteps <= MOST) return DUET_OK;
+    return dt_fail(err, DUET_ARG, "%s: timesteps: found '%s'; allowed: 2 to %d", path, steps, (int)MOST);
 }
 
 /* A line each, as many as there are classes; else they are not known. */
@@ -82,15 +101,16 @@ static duet_status find_model(dt_trained *c, const dt_saved *file, const char *n
 }
 
 /* What the file says of itself, and what the caller says instead. */
-static duet_status read_card(dt_trained *c, const char *path, const char *model, size_t classes, duet_error *err)
+static duet_status read_card(dt_trained *c, const char *path, const dt_trained_spec *spec, duet_error *err)
 {
+    const char *model = spec->model;
     dt_saved *file = NULL;
     DT_TRY(dt_saved_open(path, &file, err));
     const char *said = dt_saved_metadata(file, "model");
     const char *data = dt_saved_metadata(file, "data");
     duet_status st = DUET_OK;
     const int64_t said_classes = whole_number(dt_saved_metadata(file, "classes"), 0);
-    c->classes = classes ? classes : (size_t)said_classes;
+    c->classes = spec->classes ? spec->classes : (size_t)said_classes;
     c->epoch = whole_number(dt_saved_metadata(file, "epoch"), -1);
     read_normalisation(c, file);
     snprintf(c->data, sizeof c->data, "%s", data ? data : "");
@@ -105,9 +125,9 @@ static duet_status read_card(dt_trained *c, const char *path, const char *model,
         st = dt_fail(err, DUET_FORMAT,
                      "%s: does not say how many classes it knows; name the data set it was trained on", path);
     else {
-        read_noise(c, file);
         read_squares(c, file);
         st = read_class_names(c, file, err);
+        if (!st && c->task->needs & DT_NEEDS_NOISE) st = read_noise(c, path, file, spec, err);
     }
     dt_saved_close(file);
     return st;
@@ -145,16 +165,16 @@ dt_noising dt_trained_noising(const dt_trained *c)
     return (dt_noising){.T = (int)c->config.timesteps, .signal = c->signal, .noise = c->noise, .fixed = true};
 }
 
-duet_status dt_trained_open(const char *path, const char *model, size_t classes, const char *device, int threads,
-                               size_t batch, dt_trained **out, duet_error *err)
+duet_status dt_trained_open(const char *path, const dt_trained_spec *spec, dt_trained **out, duet_error *err)
 {
-    const dt_device_api *api = dt_device_find(device, err);
+    const size_t batch = spec->batch;
+    const dt_device_api *api = dt_device_find(spec->device ? spec->device : "cpu", err);
     if (!api) return err ? err->status : DUET_ARG;
     dt_trained *c = dt_alloc(1, sizeof *c);
     if (!c) return dt_fail(err, DUET_MEMORY, "%s: no memory", path);
 
-    const dt_device_options options = {.threads = threads, .precision = DT_F32};
-    duet_status st = read_card(c, path, model, classes, err);
+    const dt_device_options options = {.threads = spec->threads, .precision = DT_F32};
+    duet_status st = read_card(c, path, spec, err);
     if (!st) st = api->open(&options, &c->device, err);
     if (!st) st = dt_inference_describe(0, c->model->name, c->model, own_size(c, batch ? batch : default_batch(c->model)), &c->network, err);
     if (!st)

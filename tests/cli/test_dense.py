@@ -60,6 +60,17 @@ def write_folder(folder, train=6, test=3, width=24, height=20):
     return folder
 
 
+def without_metadata(source, target):
+    """A safetensors file as others write it."""
+    data = source.read_bytes()
+    n, = struct.unpack("<Q", data[:8])
+    head = json.loads(data[8:8 + n])
+    head["__metadata__"] = {"format": "pt"}
+    text = json.dumps(head).encode()
+    text += b" " * (-len(text) % 8)
+    target.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + n:])
+
+
 class Dense(Case):
     def setUp(self):
         super().setUp()
@@ -127,6 +138,24 @@ class Runs(Dense):
             self.assertIsNone(p["foreground"])
         apart = json.loads(self.run_ok("look", "run", "--json", "--from", 1, "--n", 1, "--threads", 1))
         self.assertEqual(apart["pictures"], said["pictures"][5:])  # a picture's noise is its own
+
+    def test_weights_that_say_nothing_of_themselves_are_sampled_when_the_caller_says_it(self):
+        self.run_ok("train", self.denoise, "--out", "run", "--max-steps", 1)
+        without_metadata(self.folder / "run/student.safetensors", self.folder / "public.safetensors")
+        sample = ("--n", 2, "--steps", 4, "--threads", 1)
+        self.run_ok("sample", "run/student.safetensors", *sample, "--raw", "own")
+        said = ("public.safetensors", "--model", "unet_c8")
+        self.run_bad(1, "sample", "public.safetensors", *sample, "--raw", "x", says=["public.safetensors", "--model"])
+        self.run_bad(1, "sample", *said, *sample, "--raw", "x", says=["public.safetensors", "--noise linear", "--timesteps"])
+        self.run_bad(2, "sample", *said, *sample, "--noise", "square", "--raw", "x", says=["'square'", "linear, cosine"])
+        self.run_bad(2, "sample", *said, *sample, "--noise", "cosine", "--timesteps", 1, "--raw", "x", says="--timesteps")
+        self.run_bad(2, "sample", "run/student.safetensors", *sample, "--noise", "linear", "--raw", "x", says=["cosine", "linear", "leave it out"])
+        self.run_bad(2, "eval", "run/student.safetensors", "--path", self.data, "--timesteps", 1000, says=["100", "1000"])
+        self.run_ok("sample", *said, *sample, "--noise", "cosine", "--timesteps", 100, "--raw", "same")
+        self.run_ok("sample", *said, *sample, "--noise", "linear", "--timesteps", 100, "--raw", "other")
+        own, same, other = ((self.folder / name).read_bytes() for name in ("own", "same", "other"))
+        self.assertTrue(own == same and own != other)
+        self.assertFalse((self.folder / "x").exists())
 
     def test_segmentation_starts_at_the_loss_of_a_guess(self):
         self.run_ok("train", self.segment, "--out", "run", "--max-steps", 1, "--set", "adm=off")

@@ -470,7 +470,7 @@ static void a_weights_file_says_what_it_needs_to_classify(void **state)
           *part = dt_alloc(BATCH * CLASSES, sizeof *part);
     random_pictures(pictures, BATCH * PICTURE);
     save(s, 0, path, metadata, DT_COUNT(metadata) / 2);
-    if (dt_trained_open(path, NULL, 0, s->recipe->device.name, 1, BATCH, &c, &err)) fail_msg("%s", err.message);
+    if (dt_trained_open(path, &(dt_trained_spec){.device = s->recipe->device.name, .threads = 1, .batch = BATCH}, &c, &err)) fail_msg("%s", err.message);
     assert_string_equal(c->model->name, "resnet8");
     assert_string_equal(c->data, "cifar100");
     assert_int_equal(c->classes, CLASSES);
@@ -501,12 +501,12 @@ static void a_weights_file_that_does_not_say_its_model_is_refused_unless_it_is_n
     dt_trained *c = NULL;
     duet_error err;
     save(s, 0, path, NULL, 0);
-    assert_int_equal(dt_trained_open(path, NULL, 0, s->recipe->device.name, 1, 2, &c, &err), DUET_FORMAT);
+    assert_int_equal(dt_trained_open(path, &(dt_trained_spec){.device = s->recipe->device.name, .threads = 1, .batch = 2}, &c, &err), DUET_FORMAT);
     assert_non_null(strstr(err.message, "--model"));
-    assert_int_equal(dt_trained_open(path, "resnet14", 100, s->recipe->device.name, 1, 2, &c, &err), DUET_FORMAT);
+    assert_int_equal(dt_trained_open(path, &(dt_trained_spec){.model = "resnet14", .classes = 100, .device = s->recipe->device.name, .threads = 1, .batch = 2}, &c, &err), DUET_FORMAT);
     assert_non_null(strstr(err.message, "layer1.1.conv1.weight"));
     assert_null(c);
-    if (dt_trained_open(path, "resnet8", 100, s->recipe->device.name, 1, 2, &c, &err)) fail_msg("%s", err.message);
+    if (dt_trained_open(path, &(dt_trained_spec){.model = "resnet8", .classes = 100, .device = s->recipe->device.name, .threads = 1, .batch = 2}, &c, &err)) fail_msg("%s", err.message);
     assert_false(c->normalised);
     assert_int_equal(c->epoch, -1);
     dt_trained_close(c);
