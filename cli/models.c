@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <duet/network.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const cli_option options[] = {
@@ -57,17 +58,24 @@ static void print_head(void)
     printf("%s%-24s %12s %9s %11s   %s%s\n", cli_on(stdout, CLI_DIM), "", "parameters", "buffers", "MACs", "features", cli_off(stdout));
 }
 
-/* Networks for the same task, picture and classes stand together. */
-static void print_group(const duet_model *m, const duet_model *before)
+static bool of_one_group(const duet_model *a, const duet_model *b)
+{
+    return !strcmp(a->task, b->task) && a->image == b->image && a->image_width == b->image_width && a->classes == b->classes;
+}
+
+/* Networks for the same task, picture and classes stand together, wherever in the list they are. */
+static void print_group(const duet_model *all, size_t n, size_t first)
 {
     char title[120];
-    if (before && !strcmp(before->task, m->task) && before->image == m->image && before->image_width == m->image_width &&
-        before->classes == m->classes)
-        return;
+    const duet_model *m = &all[first];
+    for (size_t i = 0; i < first; i++)
+        if (of_one_group(&all[i], m)) return; /* printed with that one */
     const int used = snprintf(title, sizeof title, "%s, pictures of %zux%zu", m->task, m->image, m->image_width);
     if (m->classes) snprintf(title + used, sizeof title - (size_t)used, ", %zu classes", m->classes);
-    if (before) printf("\n");
+    if (first) printf("\n");
     cli_heading(title);
+    for (size_t i = first; i < n; i++)
+        if (of_one_group(&all[i], m)) print_row(&all[i]);
 }
 
 static void print_foot(void)
@@ -98,19 +106,18 @@ static int run(const cli_arguments *a)
     int64_t classes;
     if (!cli_whole(a, "--classes", 1, 1000000, 0, &classes)) return CLI_WRONG;
     if (one) return describe(one, (size_t)classes);
-    if (!json) print_head();
-    duet_model m, before;
-    for (size_t i = 0; i < duet_model_count(); i++) {
-        duet_error err;
-        if (duet_model_at(i, (size_t)classes, &m, &err)) return cli_fail(&err);
-        if (json) {
-            print_json(&m, i == 0);
-        } else {
-            print_group(&m, i ? &before : NULL);
-            print_row(&m);
-        }
-        before = m;
+    const size_t n = duet_model_count();
+    duet_model *all = calloc(n, sizeof *all);
+    duet_error err = {.status = DUET_MEMORY, .message = "not enough memory for the list of models"};
+    duet_status st = all ? DUET_OK : DUET_MEMORY;
+    for (size_t i = 0; i < n && !st; i++) st = duet_model_at(i, (size_t)classes, &all[i], &err);
+    if (!st && !json) print_head();
+    for (size_t i = 0; i < n && !st; i++) {
+        if (json) print_json(&all[i], i == 0);
+        else print_group(all, n, i);
     }
+    free(all);
+    if (st) return cli_fail(&err);
     if (json) printf("\n]\n");
     else print_foot();
     return CLI_DONE;
