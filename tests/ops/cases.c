@@ -457,6 +457,13 @@ static const op_size trained_convolutions[] = {
     CONV(64, 128, 16, 16, 128, 3, 1, 1, 1, 1, false), CONV(64, 256, 8, 8, 256, 3, 1, 1, 1, 1, false),
 };
 #define TRAINED_CONVOLUTIONS .sizes = trained_convolutions, .n_sizes = DT_COUNT(trained_convolutions), .a_of_size = true
+/* Depthwise convolutions and convolutions in groups: mobilenet_half, shufflenet_v2, mobilenet_v2, shufflenet_v1. */
+static const op_size trained_groups[] = {
+    CONV(64, 72, 16, 16, 72, 3, 1, 1, 1, 72, false),   CONV(64, 192, 4, 4, 192, 3, 1, 1, 1, 192, false),
+    CONV(64, 116, 8, 8, 116, 3, 1, 1, 1, 116, false),  CONV(64, 58, 32, 32, 58, 3, 2, 1, 1, 58, false),
+    CONV(4, 144, 56, 56, 144, 3, 1, 1, 1, 144, false), CONV(64, 240, 16, 16, 60, 1, 1, 0, 1, 3, false),
+};
+#define TRAINED_GROUPS .sizes = trained_groups, .n_sizes = DT_COUNT(trained_groups), .a_of_size = true
 static const op_size classifiers[] = {PRODUCT(64, 64, 100), PRODUCT(64, 256, 100)};
 static const op_size logits[] = {AT(64, 100, 1, 1), AT(64, 100, 8, 8)};
 
@@ -464,6 +471,9 @@ static const op_template speed_templates[] = {
     OP("conv", "conv", CONV, conv, TRAINED_CONVOLUTIONS, .tolerance = &sum),
     OP("conv", "conv_grad_input", CONV_GRAD_INPUT, conv_grad_input, TRAINED_CONVOLUTIONS, .tolerance = &sum),
     OP("conv", "conv_grad_weight", CONV_GRAD_WEIGHT, conv_grad_weight, TRAINED_CONVOLUTIONS, .tolerance = &sum),
+    OP("conv", "conv", CONV, conv, TRAINED_GROUPS, .tolerance = &sum),
+    OP("conv", "conv_grad_input", CONV_GRAD_INPUT, conv_grad_input, TRAINED_GROUPS, .tolerance = &sum),
+    OP("conv", "conv_grad_weight", CONV_GRAD_WEIGHT, conv_grad_weight, TRAINED_GROUPS, .tolerance = &sum),
     OP("matmul", "linear", MATMUL, linear, .sizes = classifiers, .n_sizes = DT_COUNT(classifiers),
        .a.matmul = {false, true},
        .tolerance = &sum),

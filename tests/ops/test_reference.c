@@ -157,6 +157,32 @@ static void avg_pool_counts_real_places_only(void **state)
     op = (dt_op){.kind = DT_OP_AVG_POOL_GRAD, .in = {{1, 1, 2, 2}}, .out = {{1, 1, 3, 3}}, .a = op.a};
     run(op, IN(dy), OUT(dx));
     CHECK(dx, 4, 2, 2, 2, 1, 1, 2, 1, 1);
+    op = (dt_op){.kind = DT_OP_AVG_POOL, .in = {{1, 1, 3, 3}}, .out = {{1, 1, 2, 2}}, .a.pool = {.kernel = 2, .stride = 2, .pad = 1, .count_pad = true}};
+    run(op, IN(image), OUT(y)); /* the same sums, all divided by 4 */
+    CHECK(y, 0.25, 1.25, 2.75, 7);
+}
+
+static void shuffle_transposes_groups(void **state)
+{
+    (void)state;
+    double x[6] = {0, 1, 2, 3, 4, 5}, y[6];
+    dt_op op = {.kind = DT_OP_SHUFFLE, .in = {{1, 6, 1, 1}}, .out = {{1, 6, 1, 1}}, .a.integer = 2};
+    run(op, IN(x), OUT(y));
+    CHECK(y, 0, 3, 1, 4, 2, 5);
+    op.a.integer = 3;
+    run(op, IN(x), OUT(y));
+    CHECK(y, 0, 2, 4, 1, 3, 5);
+}
+
+static void relu6_lets_no_gradient_through_at_0_and_6(void **state)
+{
+    (void)state;
+    double x[5] = {-1, 0, 3, 6, 7}, dy[5] = {1, 2, 3, 4, 5}, y[5], dx[5];
+    const dt_shape s = {1, 5, 1, 1};
+    run((dt_op){.kind = DT_OP_RELU6, .in = {s}, .out = {s}}, IN(x), OUT(y));
+    CHECK(y, 0, 0, 3, 6, 6);
+    run((dt_op){.kind = DT_OP_RELU6_GRAD, .in = {s, s}, .out = {s}}, IN(dy, y), OUT(dx));
+    CHECK(dx, 0, 0, 3, 0, 0);
 }
 
 static void adaptive_avg_pool_windows_overlap_as_in_pytorch(void **state)
@@ -601,6 +627,8 @@ int main(void)
         cmocka_unit_test(matmul_transposes_and_adds_bias),
         cmocka_unit_test(max_pool_gives_its_gradient_to_the_first_maximum),
         cmocka_unit_test(avg_pool_counts_real_places_only),
+        cmocka_unit_test(shuffle_transposes_groups),
+        cmocka_unit_test(relu6_lets_no_gradient_through_at_0_and_6),
         cmocka_unit_test(adaptive_avg_pool_windows_overlap_as_in_pytorch),
         cmocka_unit_test(upsample_copies_blocks_and_its_gradient_sums_them),
         cmocka_unit_test(bn_normalises_each_channel),
