@@ -117,7 +117,8 @@ typedef struct dt_loops {
                    size_t b_step, size_t n);
     double (*sum)(const float *x, size_t n);                   /* in double, in an order fixed by the instruction set */
     double (*squares)(const float *x, size_t n);               /* sum of x^2, alike */
-    void (*accumulate)(double *sum, const float *x, size_t n); /* sum[i] += x[i] */
+    /* sum[i] += x[r * columns + i] for all r < rows, in their order. */
+    void (*accumulate)(double *sum, const float *x, size_t rows, size_t columns);
 
     /* ---- optimisers (loops_optimise.inc); true when every gradient was finite ------------------------------------- */
 

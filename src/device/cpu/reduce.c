@@ -46,15 +46,10 @@ static bool find_form(const dt_op *op, reduce_state *s)
     return true;
 }
 
-static void accumulate(const reduce_state *s, double *to, const float *x, bool first)
+/* The smaller or larger of what `to` holds and one more row. */
+static void compare(const reduce_state *s, double *to, const float *x, bool first)
 {
     const dt_kind kind = s->common.op.kind;
-    if (kind == DT_OP_SUM) {
-        if (first)
-            for (size_t i = 0; i < s->inner; i++) to[i] = 0;
-        s->common.device->loops->accumulate(to, x, s->inner);
-        return;
-    }
     for (size_t i = 0; i < s->inner; i++) {
         const double v = (double)x[i];
         if (first || isnan(v) || (kind == DT_OP_REDUCE_MIN ? v < to[i] : v > to[i])) to[i] = v;
@@ -68,7 +63,12 @@ static void reduce_rows(const reduce_state *s, double *to, const float *x, size_
         to[0] = s->common.device->loops->sum(x + begin, end - begin);
         return;
     }
-    for (size_t r = begin; r < end; r++) accumulate(s, to, x + r * s->inner, r == begin);
+    if (s->common.op.kind == DT_OP_SUM) {
+        for (size_t i = 0; i < s->inner; i++) to[i] = 0;
+        s->common.device->loops->accumulate(to, x + begin * s->inner, end - begin, s->inner);
+        return;
+    }
+    for (size_t r = begin; r < end; r++) compare(s, to, x + r * s->inner, r == begin);
 }
 
 static void store(const reduce_state *s, float *y, const double *value)
