@@ -148,7 +148,8 @@ typedef enum dt_option_type {
     DT_OPTION_CHOICE, /* int: position in `choices` */
     DT_OPTION_TEXT,   /* const char *, NULL when empty */
     DT_OPTION_INTS,   /* dt_ints */
-    DT_OPTION_REALS   /* dt_reals */
+    DT_OPTION_REALS,  /* dt_reals */
+    DT_OPTION_RATES   /* dt_rates */
 } dt_option_type;
 
 typedef struct dt_ints {
@@ -161,6 +162,18 @@ typedef struct dt_reals {
     size_t n;
 } dt_reals;
 
+/* Learning rates by the name of a layer: a factor, or `frozen`. */
+typedef struct dt_rate {
+    const char *layer;
+    double scale;
+    bool frozen;
+} dt_rate;
+
+typedef struct dt_rates {
+    dt_rate at[16];
+    size_t n;
+} dt_rates;
+
 /* One option of a recipe section, of a method, of a task. What is true of it is said here once: the parser, the checks,
  * `duet help`, the documentation page and the JSON Schema read it from here. A table ends with a zero row. */
 typedef struct dt_option {
@@ -168,7 +181,7 @@ typedef struct dt_option {
     dt_option_type type;
     size_t offset;       /* of the field in the section's struct */
     const char *initial; /* the default, as a recipe would write it; NULL: must be given */
-    double min, max;     /* inclusive; INT, REAL and each of INTS and REALS */
+    double min, max;     /* inclusive; INT, REAL and each of INTS, REALS and RATES */
     const char *choices; /* "code|paper"; CHOICE only */
     const char *help;    /* one line */
 } dt_option;

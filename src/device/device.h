@@ -40,6 +40,12 @@ typedef struct dt_update_rule {
     bool nesterov;
 } dt_update_rule;
 
+/* A part of the blocks, from where the one before ends, and what its learning rate is multiplied by. */
+typedef struct dt_update_group {
+    size_t end;
+    double lr_scale;
+} dt_update_group;
+
 /* What the kernel of DT_OP_UPDATE works on: the flat blocks of one network. A run counts `updates` up. */
 typedef struct dt_update {
     void *weight, *momentum; /* [n] reals; momentum: v above */
@@ -48,6 +54,8 @@ typedef struct dt_update {
     size_t n;
     dt_update_rule rule;
     double lr;               /* set before each run; already times the network's lr_scale */
+    const dt_update_group *groups; /* they cover n; none: all of it at lr */
+    size_t n_groups;
     double norm;             /* |g| of the last run, before clipping; with clip_norm only */
     int64_t updates;         /* made so far */
 } dt_update;

@@ -72,6 +72,13 @@ void dt_graph_set_network(dt_graph *g, int network, const char *scope, bool trai
     g->network = network;
     g->scope = scope ? dt_arena_strdup(&g->arena, scope) : NULL;
     g->training = training;
+    g->frozen = NULL;
+}
+
+void dt_graph_freeze(dt_graph *g, bool (*frozen)(const void *user, const char *layer), const void *user)
+{
+    g->frozen = frozen;
+    g->frozen_user = user;
 }
 
 void dt_graph_set_variant(dt_graph *g, int variant)
@@ -206,7 +213,7 @@ dt_node dt_parameter_node(dt_graph *g, const char *name, dt_shape s, int rank, b
     }
     g->nodes[x].parameter = (int)g->n_parameters;
     g->parameters[g->n_parameters++] = (dt_parameter){.node = x, .name = own_name, .network = g->network, .rank = rank,
-                                                      .trained = trained, .init = init, .amount = amount};
+                                                      .trained = trained && !dt_layer_frozen(g, name), .init = init, .amount = amount};
     return x;
 }
 

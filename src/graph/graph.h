@@ -226,6 +226,8 @@ typedef struct dt_graph {
     /* what nodes built from now on belong to */
     int network, variant;
     bool training;       /* batch norm from the batch (true) or from running statistics; dropout or none */
+    bool (*frozen)(const void *user, const char *layer); /* see dt_graph_freeze; NULL: no layer is */
+    const void *frozen_user;
     uint64_t seed;       /* of dropout */
     const char *scope;   /* prefix of names in messages and dumps: the network's name */
     dt_node *order;      /* order of execution, set by dt_fuse: live nodes only */
@@ -243,6 +245,9 @@ void dt_graph_fail(dt_graph *g, duet_status status, const char *format, ...) DT_
 
 /* The network (its position, its name, trained or in inference mode) that nodes built from now on belong to; -1, NULL: none. */
 void dt_graph_set_network(dt_graph *g, int network, const char *scope, bool training);
+/* Layers of the current network that do not learn, until the next dt_graph_set_network: their parameters count as not trained, like buffers,
+ * their batch norms are in inference mode. frozen is asked with names of parameters and of batch norms; user is borrowed. */
+void dt_graph_freeze(dt_graph *g, bool (*frozen)(const void *user, const char *layer), const void *user);
 /* A step may have variants of which one is chosen after the common part has run (SwitOKD); -1: the common part. */
 void dt_graph_set_variant(dt_graph *g, int variant);
 

@@ -19,6 +19,8 @@ const char *dt_node_title(const dt_graph *g, dt_node x, char *text, size_t bytes
 
 /* A parameter called layer.what. */
 dt_node dt_layer_parameter(dt_graph *g, const char *layer, const char *what, dt_shape s, int rank, bool trained, dt_init init, double amount);
+/* Does the layer, or the parameter, of this name learn nothing (dt_graph_freeze)? */
+static inline bool dt_layer_frozen(const dt_graph *g, const char *name) { return g->frozen && g->frozen(g->frozen_user, name); }
 /* A mistake: the shapes of a and b do not fit each other. Returns DT_NONE. */
 dt_node dt_misfit(dt_graph *g, dt_kind kind, dt_node a, dt_node b, const char *wanted);
 /* Is `index` an index of shape s? If not, that is recorded. */

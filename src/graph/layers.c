@@ -80,7 +80,7 @@ dt_node dt_batch_norm(dt_graph *g, dt_node x, const char *name)
     a.bn.momentum = bn_momentum;
     a.bn.count = in.n * in.h * in.w;
     dt_node stats;
-    if (g->training) {
+    if (g->training && !dt_layer_frozen(g, name)) {
         stats = dt_node_make(g, DT_OP_BN_STATS, &x, 1, a, shape(2, in.c, 1, 1), DT_REAL);
         const dt_node tracked[3] = {stats, running[0], running[1]};
         dt_node track = dt_node_make(g, DT_OP_BN_TRACK, tracked, 3, a, shape(1, 1, 1, 1), DT_REAL);

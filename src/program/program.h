@@ -19,6 +19,7 @@ typedef struct dt_tensor {
     dt_init init;
     double amount;
     size_t offset, count; /* in reals, in the block of trained tensors or of buffers */
+    double lr_scale;      /* of a trained tensor: times its network's learning rate; 1, or what was set before dt_state_learn_by */
     bool head;            /* of a last layer: other classes give it another shape. Who knows the network says so (src/train) */
 } dt_tensor;
 

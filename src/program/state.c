@@ -30,7 +30,7 @@ static duet_status describe_network(dt_state *s, const dt_graph *g, int network,
         size_t *end = p->trained ? &n->n_weights : &n->n_buffers;
         dt_tensor *t = &n->tensors[n->n_tensors++];
         *t = (dt_tensor){.name = dt_arena_strdup(&s->arena, p->name), .shape = dt_shape_of(g, p->node), .rank = p->rank, .trained = p->trained,
-                         .init = p->init, .amount = p->amount, .offset = *end, .count = dt_shape_count(dt_shape_of(g, p->node))};
+                         .init = p->init, .amount = p->amount, .lr_scale = 1, .offset = *end, .count = dt_shape_count(dt_shape_of(g, p->node))};
         if (!t->name) return dt_fail(err, DUET_MEMORY, "no memory to describe network '%s'", name);
         *end += aligned_reals(s->device, t->count);
     }
@@ -126,6 +126,24 @@ static duet_status make_averaged(dt_state *s, duet_error *err)
     return DUET_OK;
 }
 
+/* Runs of trained tensors with one learning rate; none where all have the network's own. */
+static duet_status group_by_rate(dt_state *s, dt_network_state *n, duet_error *err)
+{
+    dt_update_group *groups = dt_arena_alloc(&s->arena, n->n_tensors ? n->n_tensors : 1, sizeof *groups);
+    size_t n_groups = 0;
+    if (!groups) return dt_fail(err, DUET_MEMORY, "no memory for learning rates of network '%s'", n->name);
+    for (size_t i = 0; i < n->n_tensors; i++) {
+        const dt_tensor *t = &n->tensors[i];
+        if (!t->trained) continue;
+        if (!n_groups || groups[n_groups - 1].lr_scale != t->lr_scale) groups[n_groups++].lr_scale = t->lr_scale;
+        groups[n_groups - 1].end = t->offset + aligned_reals(s->device, t->count);
+    }
+    const bool all_alike = n_groups == 0 || (n_groups == 1 && groups[0].lr_scale == 1);
+    n->update.groups = all_alike ? NULL : groups;
+    n->update.n_groups = all_alike ? 0 : n_groups;
+    return DUET_OK;
+}
+
 duet_status dt_state_learn_by(dt_state *s, int network, const dt_update_rule *rule, duet_error *err)
 {
     dt_network_state *n = &s->networks[network];
@@ -139,7 +157,7 @@ duet_status dt_state_learn_by(dt_state *s, int network, const dt_update_rule *ru
     n->update.rule = *rule;
     n->update.second = rule->optimiser == DT_SGD ? NULL : n->second;
     n->update.average = rule->ema > 0 ? n->average : NULL;
-    return DUET_OK;
+    return group_by_rate(s, n, err);
 }
 
 dt_state *dt_state_averaged(dt_state *s)

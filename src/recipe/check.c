@@ -141,6 +141,10 @@ static duet_status check_network(const dt_recipe *r, int i, const dt_yaml *root,
                               n->frozen  ? "for a frozen network, whose random last layer would teach noise"
                               : !n->init ? "without init: all of a random network is new"
                                          : "in a task without classes, whose last layer fits every data set");
+    snprintf(path, sizeof path, "networks.%d.layers", i);
+    if (n->layers.n && n->frozen)
+        return dt_fail_at(err, dt_yaml_place(root, path), path, "found learning rates of layers in a network that is frozen as a whole; allowed: "
+                                                                "{}, or remove `frozen`");
     return DUET_OK;
 }
 

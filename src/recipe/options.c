@@ -144,6 +144,7 @@ static duet_status set_default(const dt_option *o, void *config, dt_arena *arena
     case DT_OPTION_CHOICE: fine = (*(int *)field = find_choice(o->choices, o->initial)) >= 0; break;
     case DT_OPTION_INTS: *(dt_ints *)field = parse_default_ints(o->initial); break;
     case DT_OPTION_REALS: *(dt_reals *)field = parse_default_reals(o->initial); break;
+    case DT_OPTION_RATES: *(dt_rates *)field = (dt_rates){.n = 0}; break; /* {} */
     case DT_OPTION_TEXT: {
         const char **text = field;
         *text = NULL;
@@ -198,6 +199,11 @@ void dt_option_allowed(const dt_section *s, const dt_option *o, dt_text *out)
     case DT_OPTION_REALS:
         dt_text_append(out, "a list of at most %zu", DT_COUNT(((dt_reals *)0)->at));
         write_range(" numbers", o, out);
+        break;
+    case DT_OPTION_RATES:
+        dt_text_append(out, "a map of at most %zu names of layers, each with", DT_COUNT(((dt_rates *)0)->at));
+        write_range(" a number", o, out);
+        dt_text_append(out, " or the word frozen");
         break;
     case DT_OPTION_CHOICE:
         for (size_t i = 0; dt_choice_name(o->choices, i, choice); i++)
@@ -286,6 +292,25 @@ static duet_status read_reals(const reading *r, dt_reals *out)
     return DUET_OK;
 }
 
+static duet_status read_rates(const reading *r, dt_rates *out)
+{
+    dt_rates rates = {.n = 0};
+    if (r->value->kind != DT_YAML_MAP) return fail_value(r, "");
+    for (const dt_yaml *c = r->value->first; c; c = c->next) {
+        dt_rate rate = {.layer = dt_arena_strdup(r->arena, c->key), .scale = 0};
+        if (!rate.layer) return dt_fail(r->err, DUET_MEMORY, "memory is out while reading the recipe");
+        if (rates.n == DT_COUNT(rates.at)) return fail_value(r, " (this one is longer)");
+        reading at_element = *r;
+        at_element.value = c;
+        rate.frozen = c->kind == DT_YAML_SCALAR && strcmp(c->text, "frozen") == 0;
+        if (!rate.frozen && (!is_plain(c) || !parse_real(c->text, &rate.scale) || !(rate.scale >= r->option->min && rate.scale <= r->option->max)))
+            return fail_value(&at_element, "");
+        rates.at[rates.n++] = rate;
+    }
+    *out = rates;
+    return DUET_OK;
+}
+
 /* One of several words; a map, where the option has a section of its own, is the last of them. */
 static duet_status read_choice(const reading *r, int *out)
 {
@@ -340,6 +365,7 @@ static duet_status read_option(const reading *r, void *config)
     case DT_OPTION_INT: return read_int(r, v, field);
     case DT_OPTION_INTS: return read_ints(r, field);
     case DT_OPTION_REALS: return read_reals(r, field);
+    case DT_OPTION_RATES: return read_rates(r, field);
     case DT_OPTION_CHOICE: return read_choice(r, field);
     case DT_OPTION_TEXT: return read_text(r, field);
     case DT_OPTION_REAL:
@@ -493,6 +519,19 @@ void dt_option_write(const dt_option *o, const void *config, dt_text *out)
             dt_json_number(out, reals->at[i]);
         }
         dt_text_append(out, "]");
+        return;
+    }
+    case DT_OPTION_RATES: {
+        const dt_rates *rates = field;
+        dt_text_append(out, "{");
+        for (size_t i = 0; i < rates->n; i++) {
+            dt_text_append(out, "%s", i ? ", " : "");
+            dt_yaml_write_text(rates->at[i].layer, out);
+            dt_text_append(out, ": ");
+            if (rates->at[i].frozen) dt_text_append(out, "frozen");
+            else dt_json_number(out, rates->at[i].scale);
+        }
+        dt_text_append(out, "}");
         return;
     }
     }

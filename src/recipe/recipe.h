@@ -12,6 +12,7 @@ typedef struct dt_recipe_network {
     int role;                        /* dt_role */
     int init_head;                   /* DT_HEAD_... */
     double lr_scale;
+    dt_rates layers;
     bool frozen, init_strict;
 } dt_recipe_network;
 

@@ -56,6 +56,7 @@ static void set_default(json_t *schema, const dt_option *o)
     case DT_OPTION_CHOICE:
     case DT_OPTION_TEXT: value = json_string(o->initial); break;
     case DT_OPTION_INTS:
+    case DT_OPTION_RATES:
     case DT_OPTION_REALS: value = json_loads(o->initial, 0, NULL); break;
     }
     set(schema, "default", value);
@@ -84,6 +85,13 @@ static json_t *option_schema(const dt_section *s, const dt_option *o)
         set(schema, "type", json_string("array"));
         set(schema, "maxItems", json_integer(DT_COUNT(((dt_reals *)0)->at)));
         set(schema, "items", items);
+        break;
+    case DT_OPTION_RATES:
+        items = json_object();
+        set_range(items, "number", o);
+        set(schema, "type", json_string("object"));
+        set(schema, "maxProperties", json_integer(DT_COUNT(((dt_rates *)0)->at)));
+        set(schema, "additionalProperties", json_pack("{s: [o, {s: s}]}", "anyOf", items, "const", "frozen"));
         break;
     }
     if (o->initial) set_default(schema, o);

@@ -72,6 +72,8 @@ static const dt_option network_options[] = {
     {"init_head", DT_OPTION_CHOICE, NETWORK(init_head), "file", 0, 0, "file|new",
      "new: the last layer (in task segment the auxiliary head's as well) starts at random whatever the file has, so that weights of other classes will do"},
     {"lr_scale", DT_OPTION_REAL, NETWORK(lr_scale), "1", 0, 1000, NULL, "times train.lr: its own learning rate"},
+    {"layers", DT_OPTION_RATES, NETWORK(layers), "{}", 0, 1000, NULL,
+     "learning rates of single layers, by the beginning of their names up to a point: times train.lr and lr_scale; frozen: not trained, batch norms in inference mode. The longest name that fits counts"},
     {"frozen", DT_OPTION_BOOL, NETWORK(frozen), "false", 0, 0, NULL, "not trained, in inference mode; needs `init`"},
     {0},
 };

@@ -68,10 +68,12 @@ static duet_status build_network(dt_session *s, int i, const dt_data_facts *data
     }
     const dt_model_inputs in = {.image = s->image[i], .time = s->time, .dropout_key = dropout_key(s, model), .classes = data->classes};
     dt_graph_set_network(s->graph, i, n->name, !n->frozen);
+    dt_freeze_layers(s->graph, n);
     s->peers.at[i] =
         (dt_peer){.name = n->name, .role = (dt_role)n->role, .frozen = n->frozen, .built = model->build(model, s->graph, &in)};
     leave_network(s->graph);
-    return dt_graph_check(s->graph, err);
+    DT_TRY(dt_graph_check(s->graph, err));
+    return dt_check_layers(s->graph, i, n, err);
 }
 
 static duet_status build_losses(dt_session *s, const dt_data_facts *data, duet_error *err)
@@ -265,6 +267,7 @@ static duet_status first_weights(dt_session *s, duet_error *err)
     const dt_recipe *r = s->recipe;
     for (int i = 0; i < r->n_networks; i++) {
         const dt_update_rule rule = rule_of(s, i);
+        dt_scale_layers(&s->state->networks[i], &r->networks[i]);
         DT_TRY(dt_state_learn_by(s->state, i, &rule, err));
         /* Also with a file: whatever the file lacks start from a known state. */
         DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));

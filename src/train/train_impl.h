@@ -4,6 +4,7 @@
  *     session.c     recipe -> graph -> program; one step
  *     evaluate.c    networks in inference mode, measures over a data set
  *     weights.c     one network <-> one safetensors file
+ *     rates.c       learning rates of single layers
  *     trained.c     a safetensors file, ready to be used
  *     sample.c      pictures from a network that denoises
  *     features.c    what a classifier sees in pictures
@@ -29,6 +30,15 @@ duet_status dt_check_finite(const char *network, const char *tensor, const float
 duet_status dt_check_saved(const dt_saved_tensor *found, const dt_tensor *t, duet_error *err);
 /* "[16, 3, 3, 3]" into text; returns text. */
 const char *dt_file_shape_text(int rank, const size_t *shape, char text[96]);
+
+/* ---- rates.c: learning rates of single layers ------------------------------------------------------------------- */
+
+/* The current network of g is about to be built. The recipe's network is borrowed until the next dt_graph_set_network. */
+void dt_freeze_layers(dt_graph *g, const dt_recipe_network *n);
+/* It was built: do all names fit something, and is something trained? DUET_RECIPE. */
+duet_status dt_check_layers(const dt_graph *g, int network, const dt_recipe_network *n, duet_error *err);
+/* Before dt_state_learn_by. */
+void dt_scale_layers(dt_network_state *state, const dt_recipe_network *n);
 
 /* ---- evaluate.c: a network from a file needs its graph before there is a state ---------------------------------- */
 

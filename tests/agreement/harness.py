@@ -192,7 +192,7 @@ class AgreementCase(unittest.TestCase):
             self.compare_tensors(f"step {k}: {name}", states[name], wanted[name], BIAS_TOLERANCE)
             if i not in training.optimisers:
                 continue
-            names = [key for key, _ in training.nets[i].named_parameters()]
+            names = [key for key, p in training.nets[i].named_parameters() if p.requires_grad]
             self.compare_all(f"step {k}: {name}: the whole step", names, lambda key: states[name][key] - here[name][key],
                              lambda key: wanted[name][key].numpy() - here[name][key])
             kept = training.momenta(i)

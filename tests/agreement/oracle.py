@@ -340,14 +340,18 @@ class Training:
         self.nets = [models.build(n["model"]).to(REAL) for n in self.networks]
         self.optimisers = {i: self.optimiser(self.nets[i], n) for i, n in enumerate(self.networks) if not n.get("frozen")}
         self.load(start)
+        for net, n in zip(self.nets, self.networks):
+            freeze(net, n)
         kept = np.setdiff1d(np.arange(len(labels)), np.asarray(held_out, dtype=int))
         self.x, self.y = normalise(pixels[kept]), torch.from_numpy(labels[kept].astype(np.int64))
         self.unseen = (pixels[list(held_out)], torch.from_numpy(labels[list(held_out)].astype(np.int64)))
         self.steps, self.held_out = 0, None
 
     def optimiser(self, net, network):
-        return torch.optim.SGD(net.parameters(), lr=self.settings["lr"] * network.get("lr_scale", 1.0),
-                               momentum=self.settings.get("momentum", 0.9), nesterov=self.settings.get("nesterov", False),
+        rate = self.settings["lr"] * network.get("lr_scale", 1.0)
+        groups = [{"params": [p], "lr": rate * rate_of(network, name)} for name, p in net.named_parameters()
+                  if rate_of(network, name) != "frozen"]
+        return torch.optim.SGD(groups, lr=rate, momentum=self.settings.get("momentum", 0.9), nesterov=self.settings.get("nesterov", False),
                                weight_decay=self.settings.get("weight_decay", 5e-4))
 
     def load(self, states, momenta=None):
@@ -356,7 +360,8 @@ class Training:
             self.nets[i].load_state_dict(states[n["name"]])
             if momenta and i in self.optimisers:
                 for key, parameter in self.nets[i].named_parameters():
-                    self.optimisers[i].state[parameter]["momentum_buffer"] = momenta[n["name"]][key].clone()
+                    if parameter.requires_grad:
+                        self.optimisers[i].state[parameter]["momentum_buffer"] = momenta[n["name"]][key].clone()
 
     def states(self):
         return {n["name"]: {k: t.clone() for k, t in net.state_dict().items()} for n, net in zip(self.networks, self.nets)}
@@ -380,6 +385,7 @@ class Training:
         results = []
         for n, net in zip(self.networks, self.nets):
             net.train(not n.get("frozen"))
+            still(net, n)
             results.append(net(self.x[here]))
         step = Step(self.networks, [r[0].double() for r in results], [r[1] for r in results], self.y[here], epoch,
                     self.settings.get("label_smoothing", 0.0))
@@ -401,6 +407,26 @@ class Training:
         return {i: loss for i, loss in losses.items() if i in self.optimisers}, outcome
 
 
+def rate_of(network, name):
+    """What the recipe says of a layer or a parameter: a factor of the learning rate, or "frozen"."""
+    layers = network.get("layers", {})
+    fits = [layer for layer in layers if name == layer or name.startswith(layer + ".")]
+    return layers[max(fits, key=len)] if fits else 1
+
+
+def freeze(net, network):
+    for name, p in net.named_parameters():
+        p.requires_grad_(rate_of(network, name) != "frozen")
+
+
+def still(net, network):
+    """Frozen batch norms are in inference mode. duet counts a network's steps, not each norm's."""
+    for name, m in net.named_modules():
+        if isinstance(m, torch.nn.BatchNorm2d) and rate_of(network, name) == "frozen":
+            m.eval()
+            m.num_batches_tracked += 1
+
+
 def train(recipe, start, pixels, labels, steps, held_out=()):
     """So many steps without a look at anyone else; returns a Trained."""
     training, out = Training(recipe, start, pixels, labels, held_out), Trained()
@@ -414,10 +440,10 @@ def train(recipe, start, pixels, labels, steps, held_out=()):
 
 def update(nets, optimisers, losses):
     """All gradients from the one forward, then all updates: nobody sees another's new weights."""
-    gradients = {i: torch.autograd.grad(loss, list(nets[i].parameters()), retain_graph=True)
-                 for i, loss in losses.items()}
+    learning = {i: [p for p in nets[i].parameters() if p.requires_grad] for i in losses}
+    gradients = {i: torch.autograd.grad(loss, learning[i], retain_graph=True) for i, loss in losses.items()}
     for i, grads in gradients.items():
-        for parameter, gradient in zip(nets[i].parameters(), grads):
+        for parameter, gradient in zip(learning[i], grads):
             parameter.grad = gradient
         optimisers[i].step()
 

@@ -25,6 +25,14 @@ class Vanilla(AgreementCase):
                                                          "weight_decay": 0.01})
 
 
+class Layers(AgreementCase):
+    def test_rates_of_their_own_and_frozen_ones(self):
+        networks = peers("teacher=resnet14", "student=resnet8")
+        networks[0]["layers"] = {"conv1": "frozen", "bn1": "frozen", "layer1": "frozen", "layer1.1": 0.5, "fc": 4}
+        networks[1].update(lr_scale=0.5, layers={"layer2": "frozen", "layer3.0.bn2.bias": 0, "fc.bias": 10})
+        self.agree(networks, {"name": "dml"}, adm={})
+
+
 class Kd(AgreementCase):
     def frozen(self, students=1):
         networks = peers("teacher=resnet14", *[f"student{i}=resnet8" for i in range(1, students + 1)])

@@ -135,21 +135,33 @@ static double torch_clip(double *g, size_t n, double max_norm)
     return norm;
 }
 
-static void torch_sgd(torch *m, const double *g, size_t n, const dt_update_rule *r, double lr)
+/* Of element i: param_groups of PyTorch. */
+static double rate_of(const dt_update *p, size_t i)
 {
+    size_t group = 0;
+    if (!p->n_groups) return p->lr;
+    while (i >= p->groups[group].end) group++;
+    return p->lr * p->groups[group].lr_scale;
+}
+
+static void torch_sgd(torch *m, const double *g, size_t n, const dt_update *p)
+{
+    const dt_update_rule *r = &p->rule;
     for (size_t i = 0; i < n; i++) {
         double d_p = g[i];
         d_p += r->weight_decay * m->weight[i];
         m->first[i] = r->momentum * m->first[i] + d_p;
         d_p = r->nesterov ? d_p + r->momentum * m->first[i] : m->first[i];
-        m->weight[i] -= lr * d_p;
+        m->weight[i] -= rate_of(p, i) * d_p;
     }
 }
 
-static void torch_adam(torch *m, const double *g, size_t n, const dt_update_rule *r, double lr)
+static void torch_adam(torch *m, const double *g, size_t n, const dt_update *p)
 {
+    const dt_update_rule *r = &p->rule;
     const double bias_correction1 = 1 - pow(r->beta1, m->step + 1), bias_correction2 = 1 - pow(r->beta2, m->step + 1);
     for (size_t i = 0; i < n; i++) {
+        const double lr = rate_of(p, i);
         double grad = g[i];
         if (r->optimiser == DT_ADAM) grad += r->weight_decay * m->weight[i];
         else m->weight[i] *= 1 - lr * r->weight_decay;
@@ -160,13 +172,14 @@ static void torch_adam(torch *m, const double *g, size_t n, const dt_update_rule
     }
 }
 
-static double torch_step(torch *m, const float *gradient, size_t n, const dt_update_rule *r, double lr)
+static double torch_step(torch *m, const float *gradient, size_t n, const dt_update *p)
 {
+    const dt_update_rule *r = &p->rule;
     double g[MOST], norm = 0;
     for (size_t i = 0; i < n; i++) g[i] = (double)gradient[i];
     if (r->clip_norm > 0) norm = torch_clip(g, n, r->clip_norm);
-    if (r->optimiser == DT_SGD) torch_sgd(m, g, n, r, lr);
-    else torch_adam(m, g, n, r, lr);
+    if (r->optimiser == DT_SGD) torch_sgd(m, g, n, p);
+    else torch_adam(m, g, n, p);
     const double keep = fmin(r->ema, (1.0 + m->step) / (10.0 + m->step));
     for (size_t i = 0; i < n; i++) m->average[i] = keep * m->average[i] + (1 - keep) * m->weight[i];
     m->step++;
@@ -199,7 +212,7 @@ static void same(const char *title, const char *rule, size_t n, const char *bloc
         if (got[i] != canaries[i]) fail_msg("%s: %s: n %zu: %s[%zu] was written", title, rule, n, block, i);
 }
 
-static void check_rule(size_t d, size_t which, size_t n)
+static void check_rule(size_t d, size_t which, size_t n, const dt_update_group *groups, size_t n_groups)
 {
     static blocks b, before;
     static torch m;
@@ -208,9 +221,11 @@ static void check_rule(size_t d, size_t which, size_t n)
     before = b;
     begin_torch(&m, &b);
     dt_update p = update_of(&b, n, r);
+    p.groups = groups;
+    p.n_groups = n_groups;
     for (int step = 0; step < 3; step++) {
         fill(b.gradient, ALL, (uint32_t)(1000 + step), -4, 4);
-        const double norm = torch_step(&m, b.gradient, n, r, p.lr);
+        const double norm = torch_step(&m, b.gradient, n, &p);
         assert_true(run(devices[d], &p) == 0);
         assert_int_equal(p.updates, step + 1);
         if (r->clip_norm > 0 && !(fabs(p.norm - norm) <= 1e-12 * norm))
@@ -227,7 +242,18 @@ static void every_rule_makes_pytorchs_steps_at_every_tail_length(void **state)
     (void)state;
     for (size_t d = 0; d < n_devices; d++)
         for (size_t which = 0; which < DT_COUNT(rules); which++)
-            for (size_t n = 0; n <= MOST; n++) check_rule(d, which, n);
+            for (size_t n = 0; n <= MOST; n++) check_rule(d, which, n, NULL, 0);
+}
+
+static void parts_of_a_network_have_rates_of_their_own(void **state)
+{
+    (void)state;
+    static const dt_update_group one[] = {{MOST, 0.5}}, some[] = {{1, 0}, {16, 2}, {32, 1}, {33, 0.25}, {MOST, 0.5}};
+    for (size_t d = 0; d < n_devices; d++)
+        for (size_t which = 0; which < DT_COUNT(rules); which++) {
+            check_rule(d, which, MOST, one, DT_COUNT(one));
+            check_rule(d, which, MOST, some, DT_COUNT(some));
+        }
 }
 
 static void every_rule_reports_a_gradient_that_is_not_finite(void **state)
@@ -352,6 +378,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_rule_makes_pytorchs_steps_at_every_tail_length),
+        cmocka_unit_test(parts_of_a_network_have_rates_of_their_own),
         cmocka_unit_test(every_rule_reports_a_gradient_that_is_not_finite),
         cmocka_unit_test(long_gradients_are_cut_to_the_norm_and_short_ones_left_alone),
         cmocka_unit_test(an_average_of_equal_weights_rests),

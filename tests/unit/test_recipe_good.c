@@ -312,6 +312,7 @@ static void written_text_reads_back_to_itself(void **state)
         "train.epochs=1",
         "networks.0.init=a b.safetensors",
         "networks.1.lr_scale=0.333",
+        "networks.0.layers={conv1: frozen, layer1.0: 0.1, \"true\": 1e-7}",
         "train.schedule={name: cosine, warmup_epochs: 2.5}",
         "data.augment=none",
         "data.shuffle=false",

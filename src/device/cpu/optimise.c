@@ -18,7 +18,8 @@ typedef struct part_result {
 typedef struct update_task {
     const dt_loops *loops;
     const dt_update *p;
-    dt_update_numbers numbers;
+    bool clips;
+    float clip;
     part_result *results; /* [parts] */
 } update_task;
 
@@ -31,41 +32,57 @@ static void squares_part(void *task, int i, int parts)
 
 static float *from(void *block, size_t begin) { return block ? (float *)block + begin : NULL; }
 
-static void update_part(void *task, int i, int parts)
-{
-    const update_task *t = task;
-    const dt_update *p = t->p;
-    const dt_cpu_share floats = dt_cpu_share_of(p->n, CACHE_LINE_FLOATS, i, parts);
-    const dt_update_blocks blocks = {.weight = from(p->weight, floats.begin),
-                                     .momentum = from(p->momentum, floats.begin),
-                                     .second = from(p->second, floats.begin),
-                                     .average = from(p->average, floats.begin),
-                                     .gradient = (const float *)p->gradient + floats.begin};
-    const size_t n = floats.end - floats.begin;
-    t->results[i].finite = p->rule.optimiser == DT_SGD ? t->loops->sgd(&blocks, n, &t->numbers)
-                                                       : t->loops->adam(&blocks, n, &t->numbers);
-}
-
-/* Everything that is the same for all elements, in double, rounded once. */
-static dt_update_numbers numbers_of(const dt_update *p)
+/* Everything that is the same for all elements of one learning rate, in double, rounded once. */
+static dt_update_numbers numbers_of(const dt_update *p, double lr)
 {
     const dt_update_rule *r = &p->rule;
     const double t = (double)p->updates + 1;
     const bool decoupled = r->optimiser == DT_ADAMW;
     return (dt_update_numbers){.nesterov = r->nesterov,
-                               .clip = 1,
                                .decay = decoupled ? 0 : (float)r->weight_decay,
-                               .lr = (float)p->lr,
+                               .lr = (float)lr,
                                .momentum = (float)r->momentum,
-                               .shrink = decoupled ? (float)(1 - p->lr * r->weight_decay) : 1,
+                               .shrink = decoupled ? (float)(1 - lr * r->weight_decay) : 1,
                                .beta1 = (float)r->beta1,
                                .rest1 = (float)(1 - r->beta1),
                                .beta2 = (float)r->beta2,
                                .rest2 = (float)(1 - r->beta2),
                                .eps = (float)r->eps,
-                               .rate = (float)(p->lr / (1 - pow(r->beta1, t))),
+                               .rate = (float)(lr / (1 - pow(r->beta1, t))),
                                .correction = (float)(1 / sqrt(1 - pow(r->beta2, t))),
                                .renewal = (float)(1 - fmin(r->ema, t / (t + 9)))};
+}
+
+/* Elements begin..end-1, all of one learning rate. */
+static bool update_range(const update_task *t, size_t begin, size_t end, double lr)
+{
+    const dt_update *p = t->p;
+    const dt_update_blocks blocks = {.weight = from(p->weight, begin),
+                                     .momentum = from(p->momentum, begin),
+                                     .second = from(p->second, begin),
+                                     .average = from(p->average, begin),
+                                     .gradient = (const float *)p->gradient + begin};
+    dt_update_numbers numbers = numbers_of(p, lr);
+    numbers.clips = t->clips;
+    numbers.clip = t->clip;
+    return p->rule.optimiser == DT_SGD ? t->loops->sgd(&blocks, end - begin, &numbers) : t->loops->adam(&blocks, end - begin, &numbers);
+}
+
+static void update_part(void *task, int i, int parts)
+{
+    const update_task *t = task;
+    const dt_update *p = t->p;
+    const dt_cpu_share floats = dt_cpu_share_of(p->n, CACHE_LINE_FLOATS, i, parts);
+    bool finite = true;
+    size_t at = floats.begin;
+    for (size_t g = 0; g < p->n_groups && at < floats.end; g++) {
+        const size_t end = p->groups[g].end < floats.end ? p->groups[g].end : floats.end;
+        if (end <= at) continue;
+        finite &= update_range(t, at, end, p->lr * p->groups[g].lr_scale);
+        at = end;
+    }
+    if (at < floats.end) finite &= update_range(t, at, floats.end, p->lr);
+    t->results[i].finite = finite;
 }
 
 static void clip(update_task *t, dt_update *p, int parts)
@@ -75,8 +92,8 @@ static void clip(update_task *t, dt_update *p, int parts)
     for (int i = 0; i < parts; i++) squares += t->results[i].squares;
     p->norm = sqrt(squares);
     const double factor = p->rule.clip_norm / (p->norm + 1e-6);
-    t->numbers.clips = true;
-    t->numbers.clip = factor < 1 ? (float)factor : 1;
+    t->clips = true;
+    t->clip = factor < 1 ? (float)factor : 1;
 }
 
 static int run_update(void *state, void *const *in, void *const *out, void *scratch)
@@ -84,7 +101,7 @@ static int run_update(void *state, void *const *in, void *const *out, void *scra
     const dt_cpu_state *s = state;
     dt_update *p = in[0];
     float *not_finite = out[0];
-    update_task t = {s->device->loops, p, numbers_of(p), scratch};
+    update_task t = {.loops = s->device->loops, .p = p, .clip = 1, .results = scratch};
     if (p->rule.clip_norm > 0) clip(&t, p, s->parts);
     dt_cpu_divide(s->parts, update_part, &t);
     not_finite[0] = 0;
