@@ -284,6 +284,19 @@ static dt_node norm_add_relu(dt_graph *g, const dt_node *in, const void *what)
     return dt_relu(g, dt_add(g, batch_norm(g, in[0], in[1], in[2]), in[3]));
 }
 
+static dt_node norm_relu6(dt_graph *g, const dt_node *in, const void *what)
+{
+    (void)what;
+    return dt_relu6(g, batch_norm(g, in[0], in[1], in[2]));
+}
+
+/* What mobile networks have behind each other: the masked gradient is read by a norm and by an addition. */
+static dt_node norm_relu6_twice(dt_graph *g, const dt_node *in, const void *what)
+{
+    const dt_node x = norm_relu6(g, in, what);
+    return dt_relu6(g, dt_add(g, batch_norm(g, dt_shuffle_channels(g, x, 2), in[1], in[2]), x));
+}
+
 /* resnet: what a block receives is read by its first convolution and by its addition. */
 static dt_node residual_blocks(dt_graph *g, const dt_node *in, const void *what)
 {
@@ -403,6 +416,20 @@ static const composite composites[] = {
      .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}, {N, C, H, W}},
      .differentiable = 15,
      .counters = {COUNTER(bn_residual), COUNTER(bn_grad_emit)}},
+    {.name = "relu6(bn(x))",
+     .build = norm_relu6,
+     .n_in = 3,
+     .in = {{N, C, H, W}, {1, C, 1, 1}, {1, C, 1, 1}},
+     .fill = {FILL_SIGNED, FILL_LOGITS, FILL_LOGITS}, /* beyond 6, too */
+     .differentiable = 7,
+     .counters = {COUNTER(bn_relu), COUNTER(bn_grad_relu)}},
+    {.name = "relu6(bn(shuffle(relu6(bn(x)))) + r)",
+     .build = norm_relu6_twice,
+     .n_in = 3,
+     .in = {{N, 6, H, W}, {1, 6, 1, 1}, {1, 6, 1, 1}},
+     .fill = {FILL_SIGNED, FILL_LOGITS, FILL_LOGITS},
+     .differentiable = 7,
+     .counters = {COUNTER(bn_relu), COUNTER(bn_residual), COUNTER(bn_grad_emit)}},
     {.name = "residual blocks",
      .build = residual_blocks,
      .n_in = 5,
