@@ -185,11 +185,11 @@ static const dt_wino_loops *loops_for(dt_isa isa)
     return &dt_wino_portable;
 }
 
-static bool fits(const dt_op *op, dt_shape x, dt_shape y, size_t lanes)
+static bool fits(const dt_op *op, size_t dilation, dt_shape x, dt_shape y, size_t lanes)
 {
     const dt_conv_spec c = op->a.conv;
-    const size_t tile = DT_WINO_TILE * c.dilation, most = DT_WINO_MOST_STEP / c.dilation;
-    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == c.dilation && c.pad_more == 0 && c.groups == 1 &&
+    const size_t tile = DT_WINO_TILE * dilation, most = DT_WINO_MOST_STEP / dilation;
+    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == dilation && c.pad_more == 0 && c.groups <= 1 &&
            x.h % tile == 0 && x.w % tile == 0 && x.c % lanes == 0 && y.c % lanes == 0 && x.c <= most && y.c <= most;
 }
 
@@ -245,12 +245,13 @@ duet_status dt_cpu_winograd(const dt_cpu_device *d, const dt_op *op, dt_kernel *
     const bool weights = op->kind == DT_OP_CONV_GRAD_WEIGHT, backward = op->kind == DT_OP_CONV_GRAD_INPUT;
     const dt_shape from = weights ? op->in[1] : op->in[0], to = weights ? op->in[0] : op->out[0],
                    w = weights ? op->out[0] : op->in[1];
-    if (!fits(op, from, to, loops->lanes)) return DUET_OK;
+    const size_t dilation = op->a.conv.dilation ? op->a.conv.dilation : 1; /* 0 is 1 */
+    if (!fits(op, dilation, from, to, loops->lanes)) return DUET_OK;
     wino_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(from) * 16, err);
     if (!s) return DUET_MEMORY;
     s->loops = loops;
-    s->in = map_of(from, op->a.conv.dilation);
-    s->out = map_of(to, op->a.conv.dilation);
+    s->in = map_of(from, dilation);
+    s->out = map_of(to, dilation);
     s->k = w.n;
     s->c = w.c;
     s->u_stride = s->k * s->c + PAD;
