@@ -49,7 +49,7 @@ static duet_status read_noise(dt_trained *c, const char *path, const dt_saved *f
 {
     enum { MOST = 100000, USUAL = 1000 };
     char given[24];
-    const char *noise, *steps;
+    const char *noise = NULL, *steps = NULL;
     snprintf(given, sizeof given, "%lld", (long long)spec->timesteps);
     DT_TRY(one_of(path, "noise", dt_saved_metadata(file, "noise"), spec->noise, &noise, err));
     DT_TRY(one_of(path, "timesteps", dt_saved_metadata(file, "timesteps"), spec->timesteps ? given : NULL, &steps, err));
