@@ -291,19 +291,17 @@ static void fill_facts(cifar *c, const char *name)
     f->class_names = set->class_names;
 }
 
-static duet_status open_cifar(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
-                              dt_source **out, duet_error *err)
+static duet_status open_cifar(const dt_source_kind *kind, const dt_source_request *q, dt_source **out, duet_error *err)
 {
-    (void)seed; /* nothing is drawn */
     char found[PATH_MAX] = "";
     bool archive = false;
-    DT_TRY(locate(kind, path, found, &archive, err));
+    DT_TRY(locate(kind, q->path, found, &archive, err));
     cifar *c = dt_alloc(1, sizeof *c);
     if (!c) return dt_fail(err, DUET_MEMORY, "%s: out of memory", kind->name);
     c->set = kind->data;
     c->source.read = read_record;
     c->source.close = close_cifar;
-    duet_status st = archive ? load_archive(c, found, log, err) : load_folder(c, found, log, err);
+    duet_status st = archive ? load_archive(c, found, q->log, err) : load_folder(c, found, q->log, err);
     if (st) {
         close_cifar(&c->source);
         return st;

@@ -81,19 +81,17 @@ static duet_status fill(dt_file_set *set, const char *path, const dt_log_sink *l
     return DUET_OK;
 }
 
-static duet_status open_cityscapes(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
-                                   dt_source **out, duet_error *err)
+static duet_status open_cityscapes(const dt_source_kind *kind, const dt_source_request *q, dt_source **out, duet_error *err)
 {
-    (void)seed;
     dt_file_set *set = NULL;
-    DT_TRY(dt_need_folder(kind, path, err));
+    DT_TRY(dt_need_folder(kind, q->path, err));
     DT_TRY(dt_file_set_create(kind, CLASSES, &set, err));
     set->source.facts.labels = DT_LABELS_PIXELS;
     set->source.facts.class_names = names;
     set->source.facts.colours = colours;
     set->source.facts.class_ids = ids;
     know_ids(set);
-    duet_status st = fill(set, path, log, err);
+    duet_status st = fill(set, q->path, q->log, err);
     if (st) dt_source_close(&set->source);
     else *out = &set->source;
     return st;

@@ -51,14 +51,11 @@ typedef struct dt_source_request {
 enum { DT_TAR_BUFFER = 4096 };
 
 /* A kind of data set. `open` checks everything that can be checked without reading all pixels twice; what it found
- * (records, SHA-256 of known files, a short file that was accepted) goes to the log. path may be NULL: then
- * $DUET_DATA/<name> was already looked up by the caller. */
+ * (records, SHA-256 of known files, a short file that was accepted) goes to the log. q->path may be NULL: then
+ * $DUET_DATA/<name> was already looked up by the caller. q->skip matters where pictures are files, which may be broken one by one. */
 typedef struct dt_source_kind {
     const char *name, *help, *needs; /* needs: "train.bin and test.bin, or cifar-100-binary.tar.gz"; NULL: nothing */
-    duet_status (*open)(const struct dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
-                        dt_source **out, duet_error *err);
-    /* In place of open, for data sets whose pictures are files and may be broken one by one; NULL: open does. */
-    duet_status (*open_as)(const struct dt_source_kind *kind, const struct dt_source_request *q, dt_source **out, duet_error *err);
+    duet_status (*open)(const struct dt_source_kind *kind, const dt_source_request *q, dt_source **out, duet_error *err);
     const void *data; /* of the kind */
     const dt_class_table *classes; /* known without any file; NULL: only an opened set knows */
 } dt_source_kind;

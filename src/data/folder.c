@@ -195,5 +195,5 @@ const dt_source_kind dt_source_kind_folder = {
     .name = "folder",
     .help = "pictures of your own, in a folder for each class",
     .needs = "train/CLASS/ and val/CLASS/ with .jpg, .jpeg or .png files",
-    .open_as = open_folder,
+    .open = open_folder,
 };

@@ -120,17 +120,15 @@ static duet_status fill(dt_file_set *set, const class_list *classes, const char 
     return dt_file_set_finish(set, log, err);
 }
 
-static duet_status open_folder_seg(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
-                                   dt_source **out, duet_error *err)
+static duet_status open_folder_seg(const dt_source_kind *kind, const dt_source_request *q, dt_source **out, duet_error *err)
 {
-    (void)seed;
     char list[4096];
     dt_arena arena = {0};
     class_list classes = {0};
     dt_file_set *set = NULL;
-    DT_TRY(dt_need_folder(kind, path, err));
-    if (snprintf(list, sizeof list, "%s/classes.txt", path) >= (int)sizeof list)
-        return dt_fail(err, DUET_ARG, "%.60s...: the path is too long", path);
+    DT_TRY(dt_need_folder(kind, q->path, err));
+    if (snprintf(list, sizeof list, "%s/classes.txt", q->path) >= (int)sizeof list)
+        return dt_fail(err, DUET_ARG, "%.60s...: the path is too long", q->path);
     duet_status st = read_class_list(list, &arena, &classes, err);
     if (!st) st = dt_file_set_create(kind, classes.n, &set, err);
     if (st) {
@@ -138,7 +136,7 @@ static duet_status open_folder_seg(const dt_source_kind *kind, const char *path,
         return st;
     }
     set->arena = arena; /* names and colours of classes live as long as the set */
-    st = fill(set, &classes, path, log, err);
+    st = fill(set, &classes, q->path, q->log, err);
     if (st) dt_source_close(&set->source);
     else *out = &set->source;
     return st;

@@ -42,7 +42,7 @@ duet_status dt_source_open_as(const dt_source_request *q, dt_source **out, duet_
 {
     const dt_source_kind *kind = dt_source_kind_find(q->name, err);
     if (!kind) return DUET_ARG;
-    return kind->open_as ? kind->open_as(kind, q, out, err) : kind->open(kind, q->path, q->seed, q->log, out, err);
+    return kind->open(kind, q, out, err);
 }
 
 void dt_source_size(const dt_source *s, dt_split split, size_t index, size_t *height, size_t *width)

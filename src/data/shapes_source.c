@@ -55,10 +55,9 @@ static bool allocate(drawn *d, size_t images)
     return d->pixel_labels != NULL;
 }
 
-static duet_status open_drawn(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
-                              dt_source **out, duet_error *err)
+static duet_status open_drawn(const dt_source_kind *kind, const dt_source_request *q, dt_source **out, duet_error *err)
 {
-    if (path) dt_say(log, "%s: drawn, not read; %s is not used", kind->name, path);
+    if (q->path) dt_say(q->log, "%s: drawn, not read; %s is not used", kind->name, q->path);
     const drawn_set *set = kind->data;
     size_t images = set->train + set->test;
     drawn *d = dt_alloc(1, sizeof *d);
@@ -76,7 +75,7 @@ static duet_status open_drawn(const dt_source_kind *kind, const char *path, uint
                        images * set->side * set->side * (set->facts.labels == DT_LABELS_PIXELS ? 5 : 4) >> 20);
     }
     for (size_t i = 0; i < images; i++)
-        set->draw(seed, i, d->pixels + i * d->places * 3, &d->labels[i], d->masks + i * d->places,
+        set->draw(q->seed, i, d->pixels + i * d->places * 3, &d->labels[i], d->masks + i * d->places,
                   d->pixel_labels ? d->pixel_labels + i * d->places : NULL);
     *out = &d->source;
     return DUET_OK;

@@ -361,5 +361,5 @@ const dt_source_kind dt_source_kind_tar = {
     .name = "tar",
     .help = "pictures in tar files, as WebDataset has them",
     .needs = "train-*.tar and val-*.tar, in which KEY.cls stands beside KEY.jpg or .png; or two such lists: TRAIN,VAL",
-    .open_as = open_tar,
+    .open = open_tar,
 };

@@ -96,17 +96,15 @@ static duet_status fill(dt_file_set *set, const dt_source_kind *kind, const char
     return dt_file_set_finish(set, log, err);
 }
 
-static duet_status open_voc(const dt_source_kind *kind, const char *path, uint64_t seed, const dt_log_sink *log,
-                            dt_source **out, duet_error *err)
+static duet_status open_voc(const dt_source_kind *kind, const dt_source_request *q, dt_source **out, duet_error *err)
 {
-    (void)seed;
     dt_file_set *set = NULL;
     DT_TRY(dt_file_set_create(kind, CLASSES, &set, err));
     set->source.facts.labels = DT_LABELS_PIXELS;
     set->source.facts.class_names = names;
     set->source.facts.colours = colours;
     dt_file_set_ground(set, 0);
-    duet_status st = fill(set, kind, path, log, err);
+    duet_status st = fill(set, kind, q->path, q->log, err);
     if (st) dt_source_close(&set->source);
     else *out = &set->source;
     return st;

@@ -65,7 +65,7 @@ class Denoise(DenoiseCase):
             with self.subTest(model=n["model"]):
                 net = load(n["model"], states[n["name"]], None)
                 said = measured(out / f"{n['name']}.safetensors", "cifar100", folder)
-                x, t, eps = self.validation_batch(test, 0, "cosine")
+                x, t, eps = self.validation_batch(test, "cosine")
                 with torch.no_grad():
                     e = net(x.to(oracle.REAL), t).output.double()
                 loss, bins = diffusion.validation_loss((e - eps).pow(2).mean(dim=(1, 2, 3)).numpy(), 1000)
