@@ -34,6 +34,7 @@ STEP_LOSS_TOLERANCE = 5e-6  # of max(1, |loss|)
 WEIGHT_TOLERANCE = 1e-3     # of a tensor's norm
 BIAS_TOLERANCE = 5e-2       # the same for batch norms' biases in lockstep: they start at 0 and are nothing but their steps
 STEP_TOLERANCE = 2e-2       # of the norm of a network's whole step, and of its momentum
+FLIP = 10                   # times these in a step in which a ReLU may have flipped: see AgreementCase.flips
 
 # Without lockstep, the first steps are held to rounding, ten to what is promised. test_realistic.py trains so.
 FIRST_STEPS = 2
@@ -73,6 +74,10 @@ def to_state(arrays):
 class AgreementCase(unittest.TestCase):
     """Ten steps of duet and of the oracle, from the same weights, on the same batches."""
 
+    # In how many of the ten steps a ReLU may flip. Networks with millions of activations have some next to zero in many batches,
+    # whatever the program: these steps are held to FLIP times the tolerances, all others to the tolerances themselves, where a
+    # mistake, which is there in every step, shows. Losses are held to rounding in each.
+    flips = 0
     update_tolerance = UPDATE_TOLERANCE
 
     @classmethod
@@ -142,7 +147,7 @@ class AgreementCase(unittest.TestCase):
     def agree(self, networks, method, **options):
         """The whole comparison, in lockstep; returns what the switch said, step by step. Options: see recipe()."""
         recipe, begin, pixels, labels = self.recipe(networks, method, **options)
-        run, training, here, outcomes = self.new_run(recipe), None, begin, []
+        run, training, here, outcomes, flipped = self.new_run(recipe), None, begin, [], 0
         for k in range(1, STEPS + 1):
             events, states = self.advance(recipe, run, k)
             if not training:
@@ -152,7 +157,13 @@ class AgreementCase(unittest.TestCase):
             self.assertEqual(steps[-1]["step"], k)
             self.compare_loss(steps[-1], losses, STEP_LOSS_TOLERANCE)
             momenta = self.momenta_of(recipe, run)
-            self.compare_step(k, training, here, states, momenta)
+            try:
+                self.compare_step(k, training, here, states, momenta)
+            except AssertionError:
+                flipped += 1
+                if flipped > self.flips:
+                    raise
+                self.compare_step(k, training, here, states, momenta, FLIP)
             training.load(self.states_of(states), {name: self.tensors(m) for name, m in momenta.items()})
             here = states
             outcomes.append(outcome)
@@ -184,26 +195,26 @@ class AgreementCase(unittest.TestCase):
                 out[n["name"]] = {key[len(place):]: a for key, a in arrays.items() if key.startswith(place)}
         return out
 
-    def compare_step(self, k, training, here, states, momenta):
+    def compare_step(self, k, training, here, states, momenta, slack=1):
         """One step of every network: each tensor afterwards, and what the step did to all of them."""
         wanted = training.states()
         for i, n in enumerate(training.networks):
             name = n["name"]
-            self.compare_tensors(f"step {k}: {name}", states[name], wanted[name], BIAS_TOLERANCE)
+            self.compare_tensors(f"step {k}: {name}", states[name], wanted[name], BIAS_TOLERANCE, slack)
             if i not in training.optimisers:
                 continue
             names = [key for key, p in training.nets[i].named_parameters() if p.requires_grad]
             self.compare_all(f"step {k}: {name}: the whole step", names, lambda key: states[name][key] - here[name][key],
-                             lambda key: wanted[name][key].numpy() - here[name][key])
+                             lambda key: wanted[name][key].numpy() - here[name][key], slack)
             kept = training.momenta(i)
             self.compare_all(f"step {k}: {name}: momentum", names, lambda key: momenta[name][key],
-                             lambda key: kept[key].numpy())
+                             lambda key: kept[key].numpy(), slack)
 
-    def compare_all(self, what, names, found, wanted):
+    def compare_all(self, what, names, found, wanted, slack=1):
         """Many tensors as if they were one."""
         error = sum(np.sum(np.square(found(key).astype(np.float64) - wanted(key))) for key in names)
         size = sum(np.sum(np.square(wanted(key).astype(np.float64))) for key in names)
-        self.assertLessEqual(error**0.5, STEP_TOLERANCE * size**0.5, what)
+        self.assertLessEqual(error**0.5, slack * STEP_TOLERANCE * size**0.5, what)
 
     def compare_loss(self, event, losses, tolerance):
         for name, loss in losses.items():
@@ -240,11 +251,11 @@ class AgreementCase(unittest.TestCase):
             self.compare_update(n["name"], found, wanted, begin[n["name"]])
         self.frozen_stay({"networks": networks}, begin, states)
 
-    def compare_tensors(self, what, found, wanted, of_biases=WEIGHT_TOLERANCE):
+    def compare_tensors(self, what, found, wanted, of_biases=WEIGHT_TOLERANCE, slack=1):
         self.assertEqual(set(found), set(wanted), f"{what}: names of tensors")
         for key, tensor in wanted.items():
             of_norm = key.endswith(".bias") and key.replace(".bias", ".running_mean") in wanted
-            self.compare_tensor(f"{what}: {key}", found[key], tensor.numpy(), of_biases if of_norm else WEIGHT_TOLERANCE)
+            self.compare_tensor(f"{what}: {key}", found[key], tensor.numpy(), slack * (of_biases if of_norm else WEIGHT_TOLERANCE))
 
     def compare_update(self, name, found, wanted, begin):
         error = moved = 0.0

@@ -59,6 +59,8 @@ class Logits(Outputs):
 class Steps(AgreementCase):
     """Training in lockstep, one of each family."""
 
+    flips = 4
+
     def train_in_lockstep(self, *words, adm=None, start=None, **train):
         networks = peers(*words)
         self.agree(networks, {"name": "dml" if len(networks) > 1 else "vanilla"}, adm=adm, train={"batch": BATCH // 2, **train}, start=start)
