@@ -4,9 +4,17 @@
 
 #include "graph/graph.h"
 
+#include <string.h>
+
 static inline dt_graph_node *node_at(dt_graph *g, dt_node x) { return &g->nodes[x]; }
 static inline dt_shape shape(size_t n, size_t c, size_t h, size_t w) { return (dt_shape){n, c, h, w}; }
-static inline dt_attributes no_attributes(void) { return (dt_attributes){0}; }
+/* Every byte zero, those between members, too: attributes are compared bytewise. */
+static inline dt_attributes no_attributes(void)
+{
+    dt_attributes a;
+    memset(&a, 0, sizeof a);
+    return a;
+}
 
 /* One and two inputs, the shape of the first. */
 dt_node dt_unary(dt_graph *g, dt_kind kind, dt_node x, dt_attributes a);

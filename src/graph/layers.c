@@ -41,6 +41,33 @@ static bool conv_spec_fits(dt_graph *g, const char *name, dt_shape x, const dt_c
     return true;
 }
 
+/* Callers' specs are copied member by member: attributes are compared bytewise, and the bytes behind a caller's last member may
+ * be anything. */
+static dt_attributes conv_attributes(const dt_conv_spec *s)
+{
+    dt_attributes a = no_attributes();
+    a.conv.out_channels = s->out_channels;
+    a.conv.kernel_h = s->kernel_h;
+    a.conv.kernel_w = s->kernel_w;
+    a.conv.stride = s->stride;
+    a.conv.pad = s->pad;
+    a.conv.dilation = s->dilation;
+    a.conv.groups = s->groups;
+    a.conv.pad_more = s->pad_more;
+    a.conv.bias = s->bias;
+    return a;
+}
+
+static dt_attributes pool_attributes(const dt_pool_spec *s)
+{
+    dt_attributes a = no_attributes();
+    a.pool.kernel = s->kernel;
+    a.pool.stride = s->stride;
+    a.pool.pad = s->pad;
+    a.pool.count_pad = s->count_pad;
+    return a;
+}
+
 dt_node dt_conv(dt_graph *g, dt_node x, const char *name, dt_conv_spec s)
 {
     if (x == DT_NONE) return DT_NONE;
@@ -58,8 +85,7 @@ dt_node dt_conv(dt_graph *g, dt_node x, const char *name, dt_conv_spec s)
     const size_t padding = 2 * s.pad + s.pad_more;
     const dt_shape out = shape(in.n, s.out_channels, dt_conv_out(in.h, s.kernel_h, s.stride, padding, s.dilation),
                                dt_conv_out(in.w, s.kernel_w, s.stride, padding, s.dilation));
-    dt_attributes a = no_attributes();
-    a.conv = s;
+    const dt_attributes a = conv_attributes(&s);
     dt_node y = dt_node_make(g, DT_OP_CONV, inputs, s.bias ? 3 : 2, a, out, DT_REAL);
     dt_node_name(g, y, "%s", name);
     return y;
@@ -142,8 +168,7 @@ static dt_node pool(dt_graph *g, dt_kind kind, dt_node x, dt_pool_spec s)
         dt_graph_fail(g, DUET_ARG, "%s: kernel and stride must be at least 1 and padding smaller than the kernel", dt_kind_name(kind));
         return DT_NONE;
     }
-    dt_attributes a = no_attributes();
-    a.pool = s;
+    const dt_attributes a = pool_attributes(&s);
     return dt_node_make(g, kind, &x, 1, a, shape(in.n, in.c, dt_conv_out(in.h, s.kernel, s.stride, 2 * s.pad, 1), dt_conv_out(in.w, s.kernel, s.stride, 2 * s.pad, 1)), DT_REAL);
 }
 
