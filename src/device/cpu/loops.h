@@ -88,6 +88,8 @@ typedef struct dt_dropout_numbers {
     float scale;
 } dt_dropout_numbers;
 
+enum { DT_PIXELS = 64 }; /* of a row at a time, in its cross-entropy */
+
 typedef struct dt_loops {
     dt_isa isa;
     size_t lanes; /* floats in a vector */
@@ -145,9 +147,9 @@ typedef struct dt_loops {
                        size_t c);
     /* Its transpose for one of the two rows, whose share is weight: dx += .. */
     void (*resize_row_back)(float *dx, const float *dy, float weight, const dt_between *columns, size_t n, size_t c);
-    /* w places of c logits between two rows; each becomes `padded` floats (a multiple of 16), the rest very negative. */
+    /* w places of c logits between two rows; each becomes `padded` floats (a multiple of lanes), the rest very negative. */
     void (*pixel_row)(float *v, const float *top, const float *bottom, float f, size_t w, size_t c, size_t padded);
-    /* n pixels of a row that pixel_row made; 0 where the label is not in 0..c-1. room: 2 * padded floats. */
+    /* n pixels of a row that pixel_row made; 0 where the label is not in 0..c-1. room: DT_PIXELS * padded floats. */
     void (*pixel_ce)(float *y, const float *v, const int32_t *labels, const dt_between *columns, size_t n, size_t c,
                      size_t padded, float *room);
     /* dv += .., the gradient for that row. */

@@ -7,7 +7,7 @@
  * to row i into the gradient and what it gives to row i + 1 into scratch, which a second pass adds: no two units share
  * memory, every softmax is computed once, and the order of additions follows from the shape.
  *
- * Scratch: [gradient's shape: gifts to the next row] [each part: a mixed row, its gradient, two pixels] */
+ * Scratch: [gradient's shape: gifts to the next row] [each part: a mixed row, its gradient, DT_PIXELS pixels] */
 #include "device/cpu/cpu_impl.h"
 
 #include <string.h>
@@ -124,9 +124,9 @@ duet_status dt_cpu_pixel_ce(const dt_cpu_device *d, const dt_op *op, dt_kernel *
     if (!s) return DUET_MEMORY;
     dt_cpu_axis_make(&s->rows, s + 1, z.h, y.h, op->a.resize.align);
     dt_cpu_axis_make(&s->columns, (char *)(s + 1) + rows, z.w, y.w, op->a.resize.align);
-    s->images = z.n, s->c = z.c, s->padded = dt_cpu_round_up(z.c, DT_ALIGN / sizeof(float));
+    s->images = z.n, s->c = z.c, s->padded = dt_cpu_round_up(z.c, d->loops->lanes);
     s->parts_at = forward ? 0 : dt_cpu_round_up(dt_shape_count(z), DT_ALIGN / sizeof(float));
-    s->part_floats = (2 * z.w + 2) * s->padded;
+    s->part_floats = dt_cpu_round_up((2 * z.w + DT_PIXELS) * s->padded, DT_ALIGN / sizeof(float));
     return dt_cpu_finish(&s->common, forward ? run_forward : run_backward,
                          (s->parts_at + (size_t)s->common.parts * s->part_floats) * sizeof(float), out);
 }
