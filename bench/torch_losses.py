@@ -44,6 +44,12 @@ def evidence(weight, features):
     return F.conv2d(features, (weight - weight.mean(dim=0))[:, :, None, None])
 
 
+def on_one_grid(features):
+    """The maps of all networks at the places of the coarsest; what is said of a place there covers a block of a finer map."""
+    rows, columns = min(f.shape[2] for f in features), min(f.shape[3] for f in features)
+    return [f if f.shape[2:] == (rows, columns) else F.adaptive_avg_pool2d(f, (rows, columns)) for f in features]
+
+
 def agreement(last, features):
     """Of every student with the teacher, network 0: their cosine at every place; only the student learns from it."""
     with no_grad():
@@ -61,7 +67,7 @@ def classify(nets, batch, adm):
     log_p = [F.log_softmax(z, dim=1) for z in logits]
     losses = add_exchange([F.nll_loss(p, y) for p in log_p], lambda j, i: kl(log_p[j], log_p[i]).mean())
     if adm:
-        heads, features = [models.head(net) for net in nets], [t["features"] for t in taps]
+        heads, features = [models.head(net) for net in nets], on_one_grid([t["features"] for t in taps])
         for s, cosine in enumerate(agreement(heads, features), 1):
             same, other = shares(cosine.detach().clamp(0, 1))
             losses[s] = losses[s] + (same * (1 - cosine)).mean()
