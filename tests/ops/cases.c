@@ -36,6 +36,9 @@ static const op_size convolutions[] = {
     CONV(3, 16, 7, 7, 16, 3, 2, 1, 1, 16, false),  CONV(1, 3, 8, 8, 16, 7, 2, 3, 1, 1, false),
     CONV(3, 6, 8, 7, 9, 5, 3, 0, 1, 3, false),     CONV(1, 4, 1, 1, 4, 3, 1, 1, 0, 0, false),
     CONV(3, 32, 12, 8, 48, 3, 1, 1, 1, 1, false),  CONV(1, 48, 4, 16, 32, 3, 1, 1, 1, 1, true),
+    CONV(2, 7, 6, 5, 7, 3, 1, 1, 1, 7, true),      CONV(1, 17, 5, 11, 17, 3, 1, 1, 1, 17, true),
+    CONV(2, 24, 7, 10, 24, 3, 2, 1, 1, 24, true),  CONV(1, 24, 4, 4, 24, 3, 1, 1, 1, 24, false),
+    CONV(1, 20, 9, 3, 20, 3, 2, 1, 1, 20, false),  CONV(1, 116, 3, 2, 116, 3, 1, 1, 1, 116, false),
 };
 #define PADDED(N, C, H, W, OUT, K, S, P, MORE, D, B)                                                                   \
     {.x = {N, C, H, W},                                                                                                \

@@ -13,14 +13,14 @@
 #include <cmocka.h>
 
 typedef struct shape {
-    size_t n, in, h, w, out, kernel, stride, pad, dilation;
+    size_t n, in, h, w, out, kernel, stride, pad, dilation, groups;
 } shape;
 
 static const dt_kind kinds[] = {DT_OP_CONV, DT_OP_CONV_GRAD_INPUT, DT_OP_CONV_GRAD_WEIGHT};
 
 static dt_op operation(const shape *s, bool bias, dt_kind kind)
 {
-    const dt_shape x = {s->n, s->in, s->h, s->w}, w = {s->out, s->in, s->kernel, s->kernel};
+    const dt_shape x = {s->n, s->in, s->h, s->w}, w = {s->out, s->in / s->groups, s->kernel, s->kernel};
     const size_t reach = s->dilation * (s->kernel - 1) + 1;
     const dt_shape y = {s->n, s->out, (s->h + 2 * s->pad - reach) / s->stride + 1, (s->w + 2 * s->pad - reach) / s->stride + 1};
     dt_op op = {.kind = kind, .n_in = 2, .n_out = 1};
@@ -30,7 +30,7 @@ static dt_op operation(const shape *s, bool bias, dt_kind kind)
                                .stride = s->stride,
                                .pad = s->pad,
                                .dilation = s->dilation,
-                               .groups = 1,
+                               .groups = s->groups,
                                .bias = bias};
     op.in[0] = kind == DT_OP_CONV ? x : y;
     op.in[1] = kind == DT_OP_CONV_GRAD_WEIGHT ? x : w;
@@ -119,9 +119,9 @@ static void check(const shape *s, bool bias, const char *implementation, double 
 static void winograd_agrees_with_reference(void **state)
 {
     static const shape shapes[] = {
-        {5, 16, 12, 20, 32, 3, 1, 1, 1}, {1, 32, 4, 4, 16, 3, 1, 1, 1},   {40, 48, 8, 4, 16, 3, 1, 1, 1},
-        {3, 96, 8, 8, 64, 3, 1, 1, 1},   {70, 80, 8, 8, 112, 3, 1, 1, 1}, {5, 32, 16, 24, 16, 3, 1, 2, 2},
-        {3, 16, 24, 12, 32, 3, 1, 3, 3}, {7, 48, 16, 16, 16, 3, 1, 4, 4},
+        {5, 16, 12, 20, 32, 3, 1, 1, 1, 1}, {1, 32, 4, 4, 16, 3, 1, 1, 1, 1},   {40, 48, 8, 4, 16, 3, 1, 1, 1, 1},
+        {3, 96, 8, 8, 64, 3, 1, 1, 1, 1},   {70, 80, 8, 8, 112, 3, 1, 1, 1, 1}, {5, 32, 16, 24, 16, 3, 1, 2, 2, 1},
+        {3, 16, 24, 12, 32, 3, 1, 3, 3, 1}, {7, 48, 16, 16, 16, 3, 1, 4, 4, 1},
     };
     (void)state;
     for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], i % 2, "winograd", 4e-6);
@@ -130,20 +130,71 @@ static void winograd_agrees_with_reference(void **state)
 static void direct_agrees_with_reference(void **state)
 {
     static const shape shapes[] = {
-        {5, 16, 12, 20, 32, 3, 2, 1, 1}, {3, 7, 11, 9, 5, 3, 2, 1, 1},   {2, 20, 13, 10, 33, 3, 3, 1, 1},
-        {3, 5, 9, 9, 8, 5, 2, 2, 1},     {2, 4, 6, 7, 6, 7, 1, 3, 1},    {2, 3, 3, 3, 4, 5, 1, 2, 1},
-        {2, 9, 10, 7, 16, 1, 2, 0, 1},   {2, 8, 7, 7, 24, 1, 3, 0, 1},   {1, 40, 9, 9, 72, 3, 1, 0, 1},
-        {2, 6, 8, 8, 12, 3, 2, 0, 1},    {1, 5, 6, 6, 7, 2, 2, 0, 1},    {2, 3, 32, 32, 16, 3, 1, 1, 1},
-        {1, 2, 5, 5, 3, 1, 1, 1, 1},     {2, 130, 6, 5, 20, 3, 1, 1, 1},
+        {5, 16, 12, 20, 32, 3, 2, 1, 1, 1}, {3, 7, 11, 9, 5, 3, 2, 1, 1, 1},   {2, 20, 13, 10, 33, 3, 3, 1, 1, 1},
+        {3, 5, 9, 9, 8, 5, 2, 2, 1, 1},     {2, 4, 6, 7, 6, 7, 1, 3, 1, 1},    {2, 3, 3, 3, 4, 5, 1, 2, 1, 1},
+        {2, 9, 10, 7, 16, 1, 2, 0, 1, 1},   {2, 8, 7, 7, 24, 1, 3, 0, 1, 1},   {1, 40, 9, 9, 72, 3, 1, 0, 1, 1},
+        {2, 6, 8, 8, 12, 3, 2, 0, 1, 1},    {1, 5, 6, 6, 7, 2, 2, 0, 1, 1},    {2, 3, 32, 32, 16, 3, 1, 1, 1, 1},
+        {1, 2, 5, 5, 3, 1, 1, 1, 1, 1},     {2, 130, 6, 5, 20, 3, 1, 1, 1, 1},
     };
     (void)state;
     for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], i % 2, "direct", 1e-6);
 }
 
+/* Widths and heights around a tile (4 columns, 2 rows), channels around a vector of 4, 8 and 16 floats, a long batch.
+ * 16 channels are the fewest that every instruction set has vectors for. */
+static void depthwise_agrees_with_reference(void **state)
+{
+    static const size_t channels[] = {16, 17, 24, 31, 58, 72, 116};
+    (void)state;
+    for (size_t stride = 1; stride <= 2; stride++)
+        for (size_t h = 1; h <= 5; h++)
+            for (size_t w = 1; w <= 13; w++) {
+                const size_t c = channels[(h * 13 + w) % DT_COUNT(channels)];
+                const shape s = {1 + w % 3, c, h, w, c, 3, stride, 1, 1, c};
+                check(&s, (h + w) % 2, "depthwise", 1e-6);
+            }
+    static const shape larger[] = {{67, 40, 9, 14, 40, 3, 1, 1, 1, 40},  {9, 24, 40, 33, 24, 3, 2, 1, 1, 24},
+                                   {2, 1030, 7, 7, 1030, 3, 1, 1, 1, 1030}, {3, 520, 14, 15, 520, 3, 2, 1, 1, 520},
+                                   {1, 16, 2, 130, 16, 3, 1, 1, 1, 16},  {1, 16, 130, 1, 16, 3, 2, 1, 1, 16}};
+    for (size_t i = 0; i < DT_COUNT(larger); i++) check(&larger[i], i % 2, "depthwise", 1e-6);
+}
+
+/* Also the gradient for the weights, whose sums are cut by shape alone. */
+static void depthwise_gives_the_same_bits_for_any_threads(void **state)
+{
+    static const shape shapes[] = {{5, 72, 12, 20, 72, 3, 1, 1, 1, 72}, {3, 116, 25, 27, 116, 3, 2, 1, 1, 116}};
+    (void)state;
+    for (size_t i = 0; i < DT_COUNT(shapes); i++)
+        for (size_t j = 0; j < DT_COUNT(kinds); j++) {
+            const dt_op op = operation(&shapes[i], false, kinds[j]);
+            float *want = NULL;
+            for (int threads = 1; threads <= 7; threads += 2) {
+                dt_device *d = opened(&dt_device_cpu, DT_ISA_AVX512, threads);
+                char note[48];
+                float *got = run(d, &op, note);
+                if (want) assert_memory_equal(want, got, dt_shape_count(op.out[0]) * sizeof(float));
+                dt_free(want);
+                want = got;
+                d->api->close(d);
+            }
+            dt_free(want);
+        }
+}
+
+/* What the kernel leaves to oneDNN: fewer channels than a vector, other windows, other padding, two outputs a channel. */
+static void other_groups_agree_with_reference(void **state)
+{
+    static const shape shapes[] = {{2, 1, 6, 7, 1, 3, 1, 1, 1, 1},   {2, 7, 6, 5, 7, 3, 1, 1, 1, 7},     {2, 3, 6, 5, 3, 3, 2, 1, 1, 3},
+                                   {2, 24, 9, 8, 24, 5, 1, 2, 1, 24}, {1, 24, 9, 8, 24, 3, 1, 2, 2, 24}, {1, 24, 9, 8, 24, 3, 1, 0, 1, 24},
+                                   {1, 24, 9, 8, 48, 3, 1, 1, 1, 24}, {2, 60, 5, 4, 30, 1, 1, 0, 1, 3}};
+    (void)state;
+    for (size_t i = 0; i < DT_COUNT(shapes); i++) check(&shapes[i], i % 2, "", 1e-6);
+}
+
 static void two_runs_give_the_same_bits(void **state)
 {
     static const shape shapes[] = {
-        {5, 16, 12, 20, 32, 3, 1, 1, 1}, {36, 80, 8, 8, 112, 3, 1, 1, 1}, {5, 16, 12, 20, 32, 3, 2, 1, 1}};
+        {5, 16, 12, 20, 32, 3, 1, 1, 1, 1}, {36, 80, 8, 8, 112, 3, 1, 1, 1, 1}, {5, 16, 12, 20, 32, 3, 2, 1, 1, 1}};
     (void)state;
     dt_device *d = opened(&dt_device_cpu, DT_ISA_AVX512, 3);
     for (size_t i = 0; i < DT_COUNT(shapes); i++)
@@ -162,6 +213,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(winograd_agrees_with_reference),
         cmocka_unit_test(direct_agrees_with_reference),
+        cmocka_unit_test(depthwise_agrees_with_reference),
+        cmocka_unit_test(depthwise_gives_the_same_bits_for_any_threads),
+        cmocka_unit_test(other_groups_agree_with_reference),
         cmocka_unit_test(two_runs_give_the_same_bits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

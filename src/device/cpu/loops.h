@@ -88,6 +88,15 @@ typedef struct dt_dropout_numbers {
     float scale;
 } dt_dropout_numbers;
 
+/* Rows of places of a depth-wise 3x3 convolution with padding 1. */
+typedef struct dt_depthwise {
+    size_t c;      /* at least lanes */
+    size_t width;  /* of a row that is written (correlate: of dy's) */
+    size_t rows;   /* 1 or 2, neighbours */
+    size_t stride; /* 1 or 2 */
+    bool right;    /* the last output's window reaches over the right edge */
+} dt_depthwise;
+
 enum { DT_PIXELS = 64 }; /* of a row at a time, in its cross-entropy */
 
 typedef struct dt_loops {
@@ -169,6 +178,17 @@ typedef struct dt_loops {
     /* c[r][j] += sum over g < groups, k < inner of a[g * a_group + k * a_row + r] * b[g * b_group + k * columns + j];
      * c has rows of `columns`, a multiple of lanes. (p->segments, c_row, c_group and bias are not looked at.) */
     void (*product_transposed)(float *c, const float *a, const float *b, size_t b_group, const dt_product *p);
+
+    /* ---- depth-wise convolution (loops_depthwise.inc) -------------------------------------------------------------
+     * Weights and their sums are [block][9 taps][lanes]: channels in blocks of `lanes`, the last block the last `lanes`
+     * channels. x: the addresses of the (rows - 1) * stride + 3 rows that the windows meet, zeros outside the picture. */
+
+    /* y = x * w + bias; bias [c] or NULL. With stride 1 and w turned by 180 degrees also the gradient for x. */
+    void (*depthwise)(float *y, const float *const *x, const float *w, const float *bias, const dt_depthwise *p);
+    /* The gradient for x with stride 2: rows 2i (and 2i + 1) of dx from row i of dy and the one below. */
+    void (*depthwise_spread)(float *dx, const float *dy, const float *below, const float *w, const dt_depthwise *p);
+    /* sums += the gradient for w of these rows. */
+    void (*depthwise_correlate)(float *sums, const float *const *x, const float *dy, const dt_depthwise *p);
 } dt_loops;
 
 extern const dt_loops dt_loops_portable;

@@ -1,0 +1,217 @@
+/* Depth-wise convolution: every channel with a 3x3 window of its own (as many groups as channels), padding 1, stride 1
+ * or 2. What is left to others: fewer channels than a vector has floats, other windows, dilation.
+ *
+ * Nine multiply-adds for each float that is read and written: what counts is that memory is walked once, in its order.
+ * A piece of work is two neighbouring rows of the picture that is written (for the weights: of dy), whole rows, all
+ * channels. Nothing is copied; a window that reaches over the upper or lower edge is given a row of zeros.
+ *
+ *     forward         two rows of y from four (stride 2: five) rows of x
+ *     for the input   stride 1: the same on dy with the window turned; stride 2: two rows of dx from two rows of dy
+ *     for weights     sums of CHUNKS pieces of the batch, added in their order: how many depends on shape alone, so that
+ *                     the result is the same bits for any number of threads
+ *
+ * Scratch: [a row of zeros] [weights in blocks, one copy for each part] or [a sum for each chunk]. */
+#include "device/cpu/cpu_impl.h"
+
+#include <string.h>
+
+enum {
+    ROWS = 2, /* of a piece */
+    TAPS = 9,
+    MOST_CHUNKS = 32,
+    LEAST_PLACES = 128 /* of a chunk: with fewer, adding the sums costs too much */
+};
+
+typedef struct depthwise_state {
+    dt_cpu_state common;
+    dt_shape source, out;    /* the picture that is read; that is written (for weights: x; dy) */
+    size_t stride, pieces;   /* pieces of an image */
+    size_t chunks;           /* of the batch's pieces: for weights */
+    size_t blocks, packed;   /* blocks of channels; floats of the weights in blocks, rounded up */
+    size_t packed_at;        /* in scratch, floats: behind the zeros */
+    bool backward;
+} depthwise_state;
+
+typedef struct depthwise_task {
+    const depthwise_state *s;
+    const float *x, *weight, *bias, *dy;
+    float *y, *scratch;
+} depthwise_task;
+
+/* The channel at which a block begins. */
+static size_t channel_of(const depthwise_state *s, size_t block)
+{
+    const size_t lanes = s->common.device->loops->lanes, c = s->out.c;
+    return (block + 1) * lanes <= c ? block * lanes : c - lanes;
+}
+
+static void pack_weights(const depthwise_state *s, float *to, const float *weight, bool turned)
+{
+    const size_t lanes = s->common.device->loops->lanes;
+    for (size_t block = 0; block < s->blocks; block++, to += TAPS * lanes) {
+        const float *from = weight + channel_of(s, block) * TAPS;
+        for (size_t i = 0; i < lanes; i++)
+            for (size_t tap = 0; tap < TAPS; tap++) to[tap * lanes + i] = from[i * TAPS + (turned ? TAPS - 1 - tap : tap)];
+    }
+}
+
+/* Row y of an image, or zeros. */
+static const float *row_of(const depthwise_task *t, dt_shape s, const float *picture, ptrdiff_t y)
+{
+    return y < 0 || y >= (ptrdiff_t)s.h ? t->scratch : picture + (size_t)y * s.w * s.c;
+}
+
+/* The rows that the windows of output rows first, first + 1 meet. */
+static void window_rows(const depthwise_task *t, dt_shape s, const float *picture, size_t first, const float **rows)
+{
+    const size_t stride = t->s->stride;
+    for (size_t i = 0; i < (ROWS - 1) * stride + 3; i++)
+        rows[i] = row_of(t, s, picture, (ptrdiff_t)(first * stride + i) - 1);
+}
+
+static size_t rows_from(size_t first, size_t h)
+{
+    return h - first < ROWS ? h - first : ROWS;
+}
+
+/* ---- forward and gradient for the input --------------------------------------------------------------------------- */
+
+static void convolve_piece(const depthwise_task *t, const float *packed, size_t image, size_t first)
+{
+    const depthwise_state *s = t->s;
+    const dt_loops *loops = s->common.device->loops;
+    const size_t row = s->out.w * s->out.c;
+    const float *picture = t->x + image * s->source.h * s->source.w * s->source.c;
+    float *y = t->y + (image * s->out.h + first) * row;
+    const dt_depthwise p = {.c = s->out.c,
+                            .width = s->out.w,
+                            .rows = rows_from(first, s->out.h),
+                            .stride = s->stride,
+                            .right = s->stride == 1 || s->source.w % 2};
+    if (s->backward && s->stride == 2) {
+        loops->depthwise_spread(y, row_of(t, s->source, picture, (ptrdiff_t)(first / 2)),
+                                row_of(t, s->source, picture, (ptrdiff_t)(first / 2 + 1)), packed, &p);
+    } else {
+        const float *rows[ROWS * 2 + 1];
+        window_rows(t, s->source, picture, first, rows);
+        loops->depthwise(y, rows, packed, t->bias, &p);
+    }
+}
+
+static void convolve_part(void *task, int part, int parts)
+{
+    const depthwise_task *t = task;
+    const depthwise_state *s = t->s;
+    const dt_cpu_share mine = dt_cpu_share_of(s->out.n * s->pieces, 1, part, parts);
+    float *packed = t->scratch + s->packed_at + (size_t)part * s->packed;
+    pack_weights(s, packed, t->weight, s->backward && s->stride == 1);
+    for (size_t at = mine.begin; at < mine.end; at++)
+        convolve_piece(t, packed, at / s->pieces, at % s->pieces * ROWS);
+}
+
+static int run_convolve(void *state, void *const *in, void *const *out, void *scratch)
+{
+    const depthwise_state *s = state;
+    depthwise_task t = {.s = s,
+                        .x = in[0],
+                        .weight = in[1],
+                        .bias = dt_cpu_optional(&s->common.op, in, 2),
+                        .y = out[0],
+                        .scratch = scratch};
+    memset(t.scratch, 0, s->source.w * s->source.c * sizeof(float));
+    dt_cpu_divide(s->common.parts, convolve_part, &t);
+    return 0;
+}
+
+/* ---- gradient for the weights ---------------------------------------------------------------------------------- */
+
+static void correlate_piece(const depthwise_task *t, float *sums, size_t image, size_t first)
+{
+    const depthwise_state *s = t->s;
+    const float *rows[ROWS * 2 + 1];
+    const dt_depthwise p = {.c = s->out.c,
+                            .width = s->out.w,
+                            .rows = rows_from(first, s->out.h),
+                            .stride = s->stride,
+                            .right = s->stride == 1 || s->source.w % 2};
+    window_rows(t, s->source, t->x + image * s->source.h * s->source.w * s->source.c, first, rows);
+    s->common.device->loops->depthwise_correlate(sums, rows, t->dy + (image * s->out.h + first) * s->out.w * s->out.c, &p);
+}
+
+static void correlate_part(void *task, int part, int parts)
+{
+    const depthwise_task *t = task;
+    const depthwise_state *s = t->s;
+    const dt_cpu_share mine = dt_cpu_share_of(s->chunks, 1, part, parts);
+    for (size_t chunk = mine.begin; chunk < mine.end; chunk++) {
+        const dt_cpu_share of = dt_cpu_share_of(s->out.n * s->pieces, 1, (int)chunk, (int)s->chunks);
+        float *sums = t->scratch + s->packed_at + chunk * s->packed;
+        memset(sums, 0, s->packed * sizeof *sums);
+        for (size_t at = of.begin; at < of.end; at++)
+            correlate_piece(t, sums, at / s->pieces, at % s->pieces * ROWS);
+    }
+}
+
+/* Adds the chunks' sums in order and turns [block][tap][lane] into [channel][tap]. */
+static void finish_weights(const depthwise_task *t)
+{
+    const depthwise_state *s = t->s;
+    const size_t lanes = s->common.device->loops->lanes;
+    for (size_t block = 0; block < s->blocks; block++) {
+        float *total = t->scratch + s->packed_at + block * TAPS * lanes, *to = t->y + channel_of(s, block) * TAPS;
+        for (size_t chunk = 1; chunk < s->chunks; chunk++)
+            for (size_t i = 0; i < TAPS * lanes; i++) total[i] += total[chunk * s->packed + i];
+        for (size_t i = 0; i < lanes; i++)
+            for (size_t tap = 0; tap < TAPS; tap++) to[i * TAPS + tap] = total[tap * lanes + i];
+    }
+}
+
+static int run_weights(void *state, void *const *in, void *const *out, void *scratch)
+{
+    const depthwise_state *s = state;
+    depthwise_task t = {.s = s, .dy = in[0], .x = in[1], .y = out[0], .scratch = scratch};
+    memset(t.scratch, 0, s->source.w * s->source.c * sizeof(float));
+    dt_cpu_divide(s->common.parts, correlate_part, &t);
+    finish_weights(&t);
+    return 0;
+}
+
+/* ---- making kernels ---------------------------------------------------------------------------------------------- */
+
+static bool fits(const dt_conv_spec *c, dt_shape weight, size_t lanes)
+{
+    return c->groups == weight.n && weight.c == 1 && weight.n >= lanes && weight.h == 3 && weight.w == 3 && c->pad == 1 &&
+           c->pad_more == 0 && c->stride <= 2 && c->dilation <= 1;
+}
+
+static size_t chunks_of(const depthwise_state *s)
+{
+    const size_t pieces = s->out.n * s->pieces, fit = dt_cpu_places(s->out) / LEAST_PLACES;
+    const size_t most = fit < MOST_CHUNKS ? fit : MOST_CHUNKS, chunks = most < pieces ? most : pieces;
+    return chunks ? chunks : 1;
+}
+
+duet_status dt_cpu_depthwise(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
+{
+    const bool weights = op->kind == DT_OP_CONV_GRAD_WEIGHT;
+    const dt_shape weight = weights ? op->out[0] : op->in[1];
+    const size_t lanes = d->loops->lanes;
+    if (!fits(&op->a.conv, weight, lanes)) return DUET_OK;
+
+    depthwise_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(op->in[0]) * 4, err);
+    if (!s) return DUET_MEMORY;
+    s->backward = op->kind == DT_OP_CONV_GRAD_INPUT;
+    s->source = op->in[weights ? 1 : 0];
+    s->out = weights ? op->in[0] : op->out[0];
+    s->stride = op->a.conv.stride ? op->a.conv.stride : 1;
+    s->pieces = (s->out.h + ROWS - 1) / ROWS;
+    s->chunks = chunks_of(s);
+    s->blocks = (s->out.c + lanes - 1) / lanes;
+    s->packed = dt_cpu_round_up(s->blocks * TAPS * lanes, DT_ALIGN);
+    s->packed_at = dt_cpu_round_up(s->source.w * s->source.c, DT_ALIGN);
+    const size_t copies = weights ? s->chunks : (size_t)s->common.parts;
+    DT_TRY(dt_cpu_finish(&s->common, weights ? run_weights : run_convolve,
+                         (s->packed_at + copies * s->packed) * sizeof(float), out));
+    snprintf(out->note, sizeof out->note, "duet depthwise %s", dt_isa_name(d->loops->isa));
+    return DUET_OK;
+}
