@@ -38,11 +38,9 @@ static void print_head(const dt_recipe *r, const dt_session *s, dt_text *out)
 
 static duet_status print_plan(const dt_recipe *r, const dt_data_facts *facts, int profile_runs, dt_text *out, duet_error *err)
 {
-    dt_data_facts left = *facts; /* what the validation split leaves, as in a run */
-    if (r->data.crop.n) left.height = (size_t)r->data.crop.at[0], left.width = (size_t)r->data.crop.at[1];
-    left.train_images -= (size_t)r->data.validation < left.train_images ? (size_t)r->data.validation : 0;
+    const dt_data_facts met = dt_recipe_facts(r, facts);
     dt_session *s;
-    DT_TRY(dt_session_create(r, &left, &s, err));
+    DT_TRY(dt_session_create(r, &met, &s, err));
     print_head(r, s, out);
     dt_program_print(s->step, out);
     duet_status st = DUET_OK;

@@ -223,6 +223,17 @@ bool dt_recipe_resizes(const dt_recipe *r)
     return r->data.augment == DT_AUGMENT_RESIZE;
 }
 
+dt_data_facts dt_recipe_facts(const dt_recipe *r, const dt_data_facts *stored)
+{
+    dt_data_facts f = *stored;
+    const size_t held = (size_t)r->data.validation, side = (size_t)r->data.squares.size;
+    if (held < f.train_images) f.train_images -= held;
+    if (r->data.crop.n) f.height = (size_t)r->data.crop.at[0], f.width = (size_t)r->data.crop.at[1];
+    if (dt_recipe_resizes(r)) f.height = f.width = side;
+    if (r->data.crop.n || dt_recipe_resizes(r)) f.mixed_sizes = false;
+    return f;
+}
+
 dt_squares dt_recipe_squares_of(const dt_recipe *r, bool training)
 {
     const dt_recipe_squares *s = &r->data.squares;

@@ -75,6 +75,8 @@ enum { DT_SCHEDULE_MULTISTEP, DT_SCHEDULE_COSINE, DT_SCHEDULE_ONECYCLE, DT_SCHED
 bool dt_recipe_resizes(const dt_recipe *r);
 /* How, for training or for everything else; size 0 where they do not. */
 dt_squares dt_recipe_squares_of(const dt_recipe *r, bool training);
+/* Data as networks meet it in training: the size of data.crop or data.augment, and what data.validation leaves of the images. */
+dt_data_facts dt_recipe_facts(const dt_recipe *r, const dt_data_facts *stored);
 
 /* Reads path and what it extends, applies overrides "key.path=value" in order, fills defaults, checks everything that needs
  * neither data nor a graph. Networks go by position or name: "networks.0.model=resnet20", "networks.teacher.model=...".

@@ -74,17 +74,7 @@ static duet_status split_data(dt_run *run, duet_error *err)
                        "(%lld) must be left",
                        (long long)validation, n, (long long)batch);
     run->n_held = (size_t)validation;
-    run->facts = run->source->facts;
-    run->facts.train_images = n - run->n_held;
-    if (run->recipe->data.crop.n) {
-        run->facts.height = (size_t)run->recipe->data.crop.at[0];
-        run->facts.width = (size_t)run->recipe->data.crop.at[1];
-        run->facts.mixed_sizes = false;
-    }
-    if (dt_recipe_resizes(run->recipe)) {
-        run->facts.height = run->facts.width = (size_t)run->recipe->data.squares.size;
-        run->facts.mixed_sizes = false;
-    }
+    run->facts = dt_recipe_facts(run->recipe, &run->source->facts);
     DT_TRY(check_data(run, err));
     run->steps_per_epoch = (int64_t)run->facts.train_images / batch;
     if (run->steps_per_epoch < 1)

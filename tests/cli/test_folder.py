@@ -39,6 +39,9 @@ class Training(Folder):
         out = self.run_ok("eval", "run/student.safetensors", "--path", "pictures", "--json")
         self.assertEqual(json.loads(out)["images"], 9)
 
+    def test_the_plan_is_of_the_size_that_networks_meet(self):
+        self.assertIn("batch 6, 32x32 pixels, 3 classes", self.run_ok("plan", self.recipe))
+
     def test_predict_sees_the_same_picture_in_a_file_and_in_the_data_set(self):
         self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1)
         file = json.loads(self.run_ok("predict", "run/student.safetensors", "pictures/val/apple/1.jpg", "--json"))[0]
