@@ -18,6 +18,7 @@ static const cli_option options[] = {
     {"--timesteps", "T", "the same: over how many steps (1000)"},
     {"--threads", "N", "cores to use (all)"},
     {"--logits", "FILE", "write the outputs before the softmax: float32, little-endian, a row for each picture"},
+    {"--skip", NULL, "leave out pictures that cannot be read, as training does with data.on_error: skip, and say how many they are"},
     {"--json", NULL, "one JSON object instead of a table"},
     {0},
 };
@@ -28,6 +29,7 @@ typedef struct evaluation {
     duet_network *network;
     duet_data *data;
     duet_split split;
+    bool skip, json;
     duet_network_info network_info;
     duet_data_info data_info;
     size_t images;
@@ -98,6 +100,7 @@ static void print_json(const evaluation *e)
     printf(", \"epoch\": %lld, \"data\": ", (long long)e->network_info.epoch);
     cli_json_string(stdout, e->data_info.name);
     printf(", \"split\": \"%s\", \"images\": %zu", e->split == DUET_SPLIT_TEST ? "test" : "train", e->images);
+    if (e->skip) printf(", \"left_out\": %zu, \"skipped\": %zu", e->data_info.left_out[e->split], e->measures.skipped);
     for (size_t i = 0; i < m->n; i++) {
         printf(", \"%s\": ", m->at[i].name);
         if (isfinite(m->at[i].value)) printf("%.10g", m->at[i].value);
@@ -178,14 +181,22 @@ static int open_network(evaluation *e, const cli_arguments *a, duet_error *err)
     return CLI_DONE;
 }
 
+static void on_log(void *user, const char *text)
+{
+    (void)user;
+    cli_print_folded(stdout, 0, text);
+}
+
 static int open_data(evaluation *e, const cli_arguments *a, duet_error *err)
 {
+    static const duet_log said = {.emit = on_log};
     const char *name = cli_value(a, "--data", e->network_info.data);
     if (!*name) {
         cli_complain("eval: %s does not say what it was trained on; name the data set: --data NAME", e->weights);
         return CLI_WRONG;
     }
-    if (duet_data_open(name, cli_data_path(name, cli_value(a, "--path", NULL)), NULL, &e->data, err)) return cli_fail(err);
+    const duet_data_options o = {.skip = e->skip, .log = e->skip && !e->json ? &said : NULL};
+    if (duet_data_open_as(name, cli_data_path(name, cli_value(a, "--path", NULL)), &o, &e->data, err)) return cli_fail(err);
     duet_data_describe(e->data, &e->data_info);
     e->images = e->split == DUET_SPLIT_TEST ? e->data_info.test_images : e->data_info.train_images;
     return CLI_DONE;
@@ -193,13 +204,14 @@ static int open_data(evaluation *e, const cli_arguments *a, duet_error *err)
 
 static int run(const cli_arguments *a)
 {
-    evaluation e = {.weights = a->positional[0], .logits_path = cli_value(a, "--logits", NULL)};
+    evaluation e = {.weights = a->positional[0], .logits_path = cli_value(a, "--logits", NULL), .skip = cli_given(a, "--skip"),
+                    .json = cli_given(a, "--json")};
     duet_error err = {0};
     if (!split_of(a, &e.split)) return CLI_WRONG;
     int code = open_network(&e, a, &err);
     if (!code) code = open_data(&e, a, &err);
     if (!code) code = measure(&e, &err);
-    if (!code && cli_given(a, "--json")) print_json(&e);
+    if (!code && e.json) print_json(&e);
     else if (!code) print_table(&e);
     free(e.per_class);
     duet_network_close(e.network);

@@ -30,6 +30,7 @@ typedef struct duet_data_info {
     int pixel_labels;                /* 1: every pixel has a class, not the picture as a whole */
     int mixed_sizes;                 /* 1: pictures differ in size; duet_data_size tells */
     const uint8_t (*colours)[3];     /* [classes] red, green, blue: how pixels of a class are shown; or NULL */
+    size_t left_out[2];              /* by duet_split: opened with duet_data_options.skip, how many could not be read and are no records */
 } duet_data_info;
 
 enum { DUET_IGNORED = 255 }; /* the class of a pixel that has none; classes of pixels are 0 .. 254 */
@@ -64,7 +65,8 @@ typedef struct duet_data duet_data;
  * Errors:  DUET_ARG (no such data set, no path), DUET_DATA, DUET_IO, DUET_MEMORY. */
 DUET_API duet_status duet_data_open(const char *name, const char *path, const duet_log *log, duet_data **out, duet_error *err);
 
-/* The same where pictures are files that may be broken one by one: those that show it when the set is opened are left out, and said. */
+/* The same where pictures are files that may be broken one by one: those that show it when the set is opened are left out, and said; and where
+ * decoding a picture shows it, duet_network_evaluate measures the next one of the split in its place, as training does with on_error: skip. */
 typedef struct duet_data_options {
     int skip;            /* 1: leave them out; 0: as duet_data_open */
     int say_all;         /* 1: each by its name; 0: the first ten */

@@ -156,16 +156,18 @@ typedef struct duet_measure {
 typedef struct duet_measures {
     size_t n;
     duet_measure at[DUET_MAX_MEASURES];
+    size_t skipped; /* duet_network_evaluate, on data opened with skip: pictures that could not be decoded, the next one measured in their place */
 } duet_measures;
 
 /* The value of that name, NAN when there is none. */
 DUET_API double duet_measure_of(const duet_measures *measures, const char *name);
 
-/* Measures the network on a split of a data set, with the normalisation its file names (else the data set's).
+/* Measures the network on a split of a data set, with the normalisation its file names (else the data set's). What data opened with
+ * duet_data_options.skip has in place of pictures that cannot be decoded goes to its log, which must then still be there.
  *
  * Shapes:  logits [images of the split, classes], filled with the outputs in the order of the records; NULL: not wanted.
  * Errors:  DUET_SHAPE when classes or picture sizes differ, DUET_ARG when logits are wanted of a network that does not classify,
- *          DUET_DEVICE, DUET_MEMORY. On error *out is unchanged. */
+ *          DUET_DEVICE, DUET_MEMORY; DUET_IO, DUET_DATA for a picture that cannot be read, with its name. On error *out is unchanged. */
 DUET_API duet_status duet_network_evaluate(duet_network *network, const duet_data *data, duet_split split, float *logits, duet_measures *out,
                                            duet_error *err);
 

@@ -122,7 +122,7 @@ typedef struct duet_bench_options {
 
 typedef struct duet_bench_result {
     int64_t steps;
-    size_t batch;
+    size_t batch;        /* pictures of a step: train.batch times train.accumulate */
     int threads;
     double images_per_s; /* batch / median; a picture counts once, although every network sees it */
     double ms_median, ms_min, ms_p90, first_step_s;

@@ -19,6 +19,8 @@ struct duet_recipe {
 
 struct duet_data {
     dt_source *source;
+    bool skip;       /* pictures that cannot be read are passed over */
+    dt_log_sink log; /* and said here */
 };
 
 /* Hands the text over to the caller, or says that memory ran out; t is empty afterwards. */

@@ -34,6 +34,8 @@ duet_status duet_data_open_as(const char *name, const char *path, const duet_dat
     duet_data *data = dt_alloc(1, sizeof *data);
     if (!data) return dt_fail(err, DUET_MEMORY, "not enough memory for a data set");
     duet_status st = dt_source_open_as(&q, &data->source, err);
+    data->skip = options->skip;
+    data->log = sink;
     if (st) dt_free(data);
     else *out = data;
     return st;
@@ -51,7 +53,8 @@ void duet_data_describe(const duet_data *data, duet_data_info *out)
     const dt_data_facts *f = &data->source->facts;
     *out = (duet_data_info){.name = f->name, .train_images = f->train_images, .test_images = f->test_images, .classes = f->classes,
                             .height = f->height, .width = f->width, .masks = f->masks, .class_names = f->class_names,
-                            .pixel_labels = f->labels == DT_LABELS_PIXELS, .mixed_sizes = f->mixed_sizes, .colours = f->colours};
+                            .pixel_labels = f->labels == DT_LABELS_PIXELS, .mixed_sizes = f->mixed_sizes, .colours = f->colours,
+                            .left_out = {f->left_out[DT_SPLIT_TRAIN], f->left_out[DT_SPLIT_TEST]}};
     memcpy(out->mean, f->mean, sizeof out->mean);
     memcpy(out->std, f->std, sizeof out->std);
 }

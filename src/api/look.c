@@ -28,6 +28,10 @@ static void print_head(const dt_recipe *r, const dt_session *s, dt_text *out)
     s->device->api->describe(s->device, device, sizeof device);
     dt_text_append(out, "one step of %s%s on %s, batch %lld, %zux%zu pixels, %zu classes\n", r->method->name, r->adm.enabled ? " + adm" : "",
                    s->data.name, (long long)r->train.batch, s->data.height, s->data.width, s->data.classes);
+    if (r->train.accumulate > 1)
+        dt_text_append(out, "  %lld times: the update is of their mean gradient, %lld images\n", (long long)r->train.accumulate,
+                       (long long)(r->train.accumulate * r->train.batch));
+    if (r->data.mixup > 0) dt_text_append(out, "  images mixed two by two, mixup %g\n", r->data.mixup);
     for (int i = 0; i < r->n_networks; i++)
         dt_text_append(out, "  %-12s %s%s\n", r->networks[i].name, r->networks[i].model, r->networks[i].frozen ? ", frozen" : "");
     dt_text_append(out, "device: %s\n\n", device);
@@ -95,8 +99,8 @@ static duet_status make_batch(bench *b, const dt_recipe *r, const dt_data_facts 
         for (size_t i = 0; i < one; i++) b->noise[i] = dt_rng_normal(&rng);
         for (size_t i = 0; i < n; i++) b->time[i] = (int32_t)dt_rng_below(&rng, (uint32_t)r->task_config.timesteps);
     }
-    b->batch = (dt_batch){.n = n, .height = f->height, .width = f->width, .labels = b->labels, .pixel_labels = b->labels, .noise = b->noise,
-                          .time = b->time};
+    b->batch = (dt_batch){.n = n, .height = f->height, .width = f->width, .labels = b->labels, .pixel_labels = b->labels, .other_labels = b->labels + n,
+                          .share = 0.5f, .noise = b->noise, .time = b->time};
     for (size_t v = 0; v < views; v++) b->batch.images[v] = b->pictures + v * one;
     return DUET_OK;
 }
@@ -104,7 +108,8 @@ static duet_status make_batch(bench *b, const dt_recipe *r, const dt_data_facts 
 static duet_status timed_step(bench *b, double *seconds, int *variant, duet_error *err)
 {
     const double began = dt_now_s();
-    DT_TRY(dt_session_step(b->session, &b->batch, 0, b->session->recipe->train.lr, variant, err));
+    const dt_recipe *r = b->session->recipe;
+    for (int64_t k = 0; k < r->train.accumulate; k++) DT_TRY(dt_session_step(b->session, &b->batch, 0, r->train.lr, variant, err));
     *seconds = dt_now_s() - began;
     return DUET_OK;
 }
@@ -152,7 +157,7 @@ static duet_status measure(bench *b, const duet_bench_options *o, duet_bench_res
     out->ms_median = n % 2 ? b->ms[n / 2] : (b->ms[n / 2 - 1] + b->ms[n / 2]) / 2;
     out->ms_min = b->ms[0];
     out->ms_p90 = b->ms[(size_t)(0.9 * (double)(n - 1))];
-    out->images_per_s = 1e3 * (double)b->batch.n / out->ms_median;
+    out->images_per_s = 1e3 * (double)out->batch / out->ms_median;
     return DUET_OK;
 }
 
@@ -174,7 +179,7 @@ static duet_status run_bench(bench *b, const dt_recipe *r, const duet_bench_opti
     b->ms = dt_alloc((size_t)o->steps, sizeof *b->ms);
     if (!b->ms) return dt_fail(err, DUET_MEMORY, "not enough memory for %lld steps", (long long)o->steps);
     b->session->device->api->describe(b->session->device, out->device, sizeof out->device);
-    out->batch = b->batch.n;
+    out->batch = b->batch.n * (size_t)r->train.accumulate;
     out->threads = b->session->device->threads;
     DT_TRY(warm_up(b, o->warmup, out, err));
     DT_TRY(measure(b, o, out, err));

@@ -53,7 +53,8 @@ static duet_option_type public_type(dt_option_type type)
     case DT_OPTION_TEXT: return DUET_OPTION_TEXT;
     case DT_OPTION_INTS: return DUET_OPTION_INTEGERS;
     case DT_OPTION_REALS: return DUET_OPTION_NUMBERS;
-    case DT_OPTION_RATES: break; /* no method has such */
+    case DT_OPTION_RATES:
+    case DT_OPTION_WEIGHTS: break; /* no method has such */
     }
     DT_BUG("option type %d", (int)type);
 }

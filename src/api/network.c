@@ -301,14 +301,20 @@ static duet_status evaluate(duet_network *network, const duet_data *data, duet_s
     const int workers = data->source->fetch && cpu.cores > 1 ? cpu.cores : 1; /* files are decoded */
     const dt_loader_spec spec = {.source = data->source, .normalise = &seen, .noising = c->task->needs & DT_NEEDS_NOISE ? &noise : NULL,
                                  .split = split == DUET_SPLIT_TRAIN ? DT_SPLIT_TRAIN : DT_SPLIT_TEST, .n_indices = images,
-                                 .batch = judged->batch, .augment = DT_AUGMENT_NONE, .squares = c->squares, .views = 1, .workers = workers};
+                                 .batch = judged->batch, .augment = DT_AUGMENT_NONE, .squares = c->squares, .views = 1, .skip = data->skip,
+                                 .workers = workers};
     dt_loader *loader;
+    const char *first;
     dt_evaluation evaluation = {.per_class = {per_class}};
     const dt_subjects of = {.networks = judged, .n = 1, .task = c->task, .config = &c->config};
     DT_TRY(dt_loader_create(&spec, &loader, err));
     duet_status st = dt_evaluate(&of, loader, outputs ? &outputs : NULL, NULL, NULL, &evaluation, err);
+    if (!st) {
+        *out = dt_api_measures(c->task, &evaluation.measures[0]);
+        out->skipped = dt_loader_skipped(loader, &first);
+        dt_say_skipped(loader, split == DUET_SPLIT_TRAIN ? "training pictures" : "test pictures", &data->log);
+    }
     dt_loader_destroy(loader);
-    if (!st) *out = dt_api_measures(c->task, &evaluation.measures[0]);
     return st;
 }
 

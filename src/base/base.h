@@ -86,6 +86,7 @@ typedef enum dt_purpose {
     DT_PURPOSE_NOISE = 8,      /* the same */
     DT_PURPOSE_VALIDATION = 9, /* index: place of the image in the validation pass */
     DT_PURPOSE_SAMPLE = 10,    /* epoch: the step of a sampler, 0: what it starts from; index: the picture */
+    DT_PURPOSE_MIXUP = 11,     /* epoch, index: the batch's place in its pass */
     DT_PURPOSE_TEST = 99
 } dt_purpose;
 
@@ -100,6 +101,8 @@ uint32_t dt_rng_u32(dt_rng *r);
 uint32_t dt_rng_below(dt_rng *r, uint32_t n); /* uniform 0..n-1 without modulo bias; n >= 1 */
 float dt_rng_uniform(dt_rng *r);              /* [0, 1), 24 bits */
 float dt_rng_normal(dt_rng *r);               /* mean 0, deviation 1 (Box-Muller in double, rounded) */
+/* Beta(alpha, alpha): 0..1, mean 1/2, variance 1 / (8 alpha + 4); alpha > 0. In double from 53 random bits a number. */
+double dt_rng_beta(dt_rng *r, double alpha);
 void dt_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]);
 
 /* ---- files -------------------------------------------------------------------------------------------------- */
@@ -149,7 +152,8 @@ typedef enum dt_option_type {
     DT_OPTION_TEXT,   /* const char *, NULL when empty */
     DT_OPTION_INTS,   /* dt_ints */
     DT_OPTION_REALS,  /* dt_reals */
-    DT_OPTION_RATES   /* dt_rates */
+    DT_OPTION_RATES,  /* dt_rates */
+    DT_OPTION_WEIGHTS /* dt_weights */
 } dt_option_type;
 
 typedef struct dt_ints {
@@ -174,6 +178,13 @@ typedef struct dt_rates {
     size_t n;
 } dt_rates;
 
+/* A number for each of so many classes, as many as a data set has: a list, or a word that says how to find them. */
+typedef struct dt_weights {
+    int word; /* position in `choices`; -1: the list */
+    const double *at;
+    size_t n;
+} dt_weights;
+
 /* One option of a recipe section, of a method, of a task. What is true of it is said here once: the parser, the checks,
  * `duet help`, the documentation page and the JSON Schema read it from here. A table ends with a zero row. */
 typedef struct dt_option {
@@ -181,8 +192,8 @@ typedef struct dt_option {
     dt_option_type type;
     size_t offset;       /* of the field in the section's struct */
     const char *initial; /* the default, as a recipe would write it; NULL: must be given */
-    double min, max;     /* inclusive; INT, REAL and each of INTS, REALS and RATES */
-    const char *choices; /* "code|paper"; CHOICE only */
+    double min, max;     /* inclusive; INT, REAL and each of INTS, REALS, RATES and WEIGHTS */
+    const char *choices; /* "code|paper"; CHOICE, and the words of WEIGHTS */
     const char *help;    /* one line */
 } dt_option;
 

@@ -81,3 +81,43 @@ float dt_rng_normal(dt_rng *r)
     double v = (double)dt_rng_u32(r) * 0x1p-32;
     return (float)(sqrt(-2.0 * log(u)) * cos(2.0 * 3.14159265358979323846 * v));
 }
+
+/* ---- Beta --------------------------------------------------------------------------------------------------------- */
+
+/* (0, 1]: its logarithm is finite. */
+static double open_uniform(dt_rng *r)
+{
+    const uint64_t high = dt_rng_u32(r) >> 5, low = dt_rng_u32(r) >> 6; /* 27 and 26 bits */
+    return ((double)(high << 26 | low) + 1) * 0x1p-53;
+}
+
+static double double_normal(dt_rng *r)
+{
+    const double u = open_uniform(r), v = open_uniform(r);
+    return sqrt(-2.0 * log(u)) * cos(2.0 * 3.14159265358979323846 * v);
+}
+
+/* The logarithm of a Gamma(alpha, 1), which for a small alpha is itself too small for a double.
+ * Source: Marsaglia, Tsang, "A simple method for generating gamma variables", ACM TOMS 26 (2000); below 1 by Gamma(alpha) =
+ * Gamma(alpha + 1) U^(1/alpha), their section 6. */
+static double log_gamma_draw(dt_rng *r, double alpha)
+{
+    const double smaller = alpha < 1 ? log(open_uniform(r)) / alpha : 0;
+    const double d = (alpha < 1 ? alpha + 1 : alpha) - 1.0 / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        const double x = double_normal(r), root = 1 + c * x, u = open_uniform(r);
+        if (root <= 0) continue;
+        const double v = root * root * root;
+        if (log(u) < 0.5 * x * x + d - d * v + d * log(v)) return log(d * v) + smaller;
+    }
+}
+
+/* X / (X + Y), X and Y two Gamma(alpha) of one stream, X drawn first. */
+double dt_rng_beta(dt_rng *r, double alpha)
+{
+    const double least = 1e-12; /* below it the result is 0 or 1 all the same, and quotients of it would overflow */
+    if (!(alpha > 0)) DT_BUG("dt_rng_beta: alpha is %g", alpha);
+    if (alpha < least) alpha = least;
+    const double x = log_gamma_draw(r, alpha), y = log_gamma_draw(r, alpha);
+    return 1 / (1 + exp(y - x));
+}

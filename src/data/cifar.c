@@ -57,13 +57,24 @@ static size_t record_bytes(const cifar_set *set)
     return set->label_bytes + 3 * PLANE;
 }
 
+static const uint8_t *find_record(const cifar *c, dt_split split, size_t index)
+{
+    const part *p = split == DT_SPLIT_TRAIN ? c->parts : &c->parts[c->set->n_files - 1];
+    for (; index >= p->records; p++) index -= p->records;
+    return p->bytes + index * record_bytes(c->set);
+}
+
+static int32_t record_label(const dt_source *source, dt_split split, size_t index)
+{
+    const cifar *c = (const cifar *)source;
+    return find_record(c, split, index)[c->set->label_bytes - 1];
+}
+
 static duet_status read_record(const dt_source *source, dt_split split, size_t index, dt_record *out, duet_error *err)
 {
     const cifar *c = (const cifar *)source;
     (void)err; /* labels were checked when the set was opened; any byte is a pixel */
-    const part *p = split == DT_SPLIT_TRAIN ? c->parts : &c->parts[c->set->n_files - 1];
-    for (; index >= p->records; p++) index -= p->records;
-    const uint8_t *record = p->bytes + index * record_bytes(c->set);
+    const uint8_t *record = find_record(c, split, index);
     const uint8_t *red = record + c->set->label_bytes, *green = red + PLANE, *blue = green + PLANE;
     out->label = record[c->set->label_bytes - 1];
     out->height = out->width = SIDE;
@@ -300,6 +311,7 @@ static duet_status open_cifar(const dt_source_kind *kind, const dt_source_reques
     if (!c) return dt_fail(err, DUET_MEMORY, "%s: out of memory", kind->name);
     c->set = kind->data;
     c->source.read = read_record;
+    c->source.label = record_label;
     c->source.close = close_cifar;
     duet_status st = archive ? load_archive(c, found, q->log, err) : load_folder(c, found, q->log, err);
     if (st) {

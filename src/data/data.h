@@ -21,6 +21,7 @@ typedef struct dt_data_facts {
     size_t height, width; /* channels are 3. Where pictures differ in size: the greatest height and the greatest width; 0: not known
                            * before they are read, and then they can only be resized */
     bool mixed_sizes;     /* they do differ */
+    size_t left_out[2];   /* by dt_split: with dt_source_request.skip, what could not be read and is no record */
     bool masks;           /* records carry a foreground mask */
     dt_label_kind labels;
     float mean[3], std[3];/* of pixels/255, for normalisation */
@@ -87,6 +88,8 @@ struct dt_source {
     /* The file of a record, where records are files of PNG or JPEG and are meant to be seen upright: whoever needs a part of a
      * picture, or a small one, decodes for himself. NULL: only `read`. Thread-safe; errors as read's. */
     duet_status (*fetch)(const dt_source *s, dt_split split, size_t index, dt_encoded *out, duet_error *err);
+    /* The class of a record, where facts.labels is CLASS, without reading its picture; NULL: only `read` knows it. Thread-safe. */
+    int32_t (*label)(const dt_source *s, dt_split split, size_t index);
     /* The order of a pass, where it is not any order at the same cost. order[n] holds records in ascending order, and is shuffled by
      * (seed, epoch) alone; scratch has room for 2 n. NULL: dt_shuffle. Thread-safe. */
     void (*shuffle)(const dt_source *s, dt_split split, uint32_t *order, uint32_t *scratch, size_t n, uint64_t seed, uint32_t epoch);
@@ -229,6 +232,7 @@ typedef struct dt_loader_spec {
     size_t n_indices;
     size_t batch;
     bool drop_last;   /* training: only whole batches */
+    size_t steps;     /* a pass ends after so many batches; 0, or more than there are: with the last */
     bool shuffle;
     dt_augment augment;
     dt_crop crop;
@@ -236,6 +240,7 @@ typedef struct dt_loader_spec {
     const dt_normalisation *normalise; /* borrowed until dt_loader_create returns; NULL: DT_NORMALISE_DATA */
     const dt_noising *noising;         /* borrowed as long as the loader; NULL: none */
     int views;        /* how many independently augmented copies of each image: 1 = shared */
+    double mixup;     /* above 0: alpha; see dt_loader */
     uint64_t seed;
     bool skip;        /* in the place of a record that cannot be read stands the next one of the pass that can */
     int workers;      /* >= 1 threads */
@@ -248,6 +253,8 @@ typedef struct dt_batch {
     size_t height, width;   /* of its images: the same in every batch, unless the source's sizes are mixed and not cropped */
     float *images[8];       /* [views] of [batch, height, width, 3], normalised; with noising: x_t */
     int32_t *labels;        /* [batch] */
+    int32_t *other_labels;  /* [batch] of the picture that is mixed into this one, 1 - share of it; NULL without mixup */
+    float share;
     int32_t *pixel_labels;  /* [batch, height, width] augmented like the image, the rest DT_IGNORED; NULL without */
     float *mask;            /* [batch, height, width] 0/1 of view 0, augmented like it; NULL without masks */
     float *noise;           /* [batch, height, width, 3]: eps; NULL without noising */
@@ -259,12 +266,15 @@ typedef struct dt_batch {
  *
  * Bits:    record r of view v is augmented by the stream (seed, DT_PURPOSE_AUGMENT, epoch, v << 56 | r), the order of a
  *          shuffled pass is by (seed, DT_PURPOSE_SHUFFLE, epoch, 0): workers and slots change nothing.
+ * Mixup:   (Zhang, Cisse, Dauphin, Lopez-Paz, ICLR 2018, arXiv:1710.09412) for each batch one share is drawn from Beta(alpha, alpha) and
+ *          one permutation p of its pictures, by (seed, DT_PURPOSE_MIXUP, epoch, step); picture i becomes share x_i + (1 - share) x_p(i) after
+ *          augmentation and normalisation, a mask alike. All views are mixed alike: view v of two records with view v, by the same share.
  * Skip:    the record in place p of a pass that cannot be read is replaced by that in place p + 1, p + 2, .. (after the last the
  *          first), varied by the random numbers of the one it stands for. After 1000 in vain the pass ends with an error.
  * Owns:    its batches. A batch is the caller's from dt_loader_next to dt_loader_give_back; several may be held, as
  *          many as there are slots, and given back in any order. All must be back before the next dt_loader_start.
  * Errors:  DUET_ARG (batch, views, workers, slots, an index past the end, no whole batch with drop_last; a crop that
- *          cannot be; several views with classes of pixels or with noise, where all networks see one geometry; more than
+ *          cannot be; several views, or mixup, with classes of pixels or with noise, where all networks see one geometry; more than
  *          one picture a batch where sizes are mixed and there is no crop), DUET_MEMORY.
  * Threads: one thread at a time calls start, next, give_back and destroy. Nothing is allocated after creation, but
  *          by libraries that decode files, and where pictures are resized: a worker keeps the largest file and picture that it met. */
@@ -290,6 +300,10 @@ size_t dt_loader_skipped(dt_loader *l, const char **first);
  * the caller who leaves that out), at most `most` of them, evenly spread; *n: how many they were. Sums are exact: the same on
  * every machine, whatever the workers. Errors: the loader's; DUET_DATA: a channel is the same everywhere. */
 duet_status dt_measure_pixels(const dt_loader_spec *spec, size_t most, float mean[3], float std[3], size_t *n, duet_error *err);
+
+/* How many of the training records indices[0..n) (NULL: the first n) have each class: counts [facts.classes]. False: the source has
+ * no `label`. */
+bool dt_count_classes(const dt_source *s, const uint32_t *indices, size_t n, size_t *counts);
 
 /* Which training records are held out for validation. Splits 0..n-1 into training and `validation` held-out records
  * by (seed): rest[0..n-validation), held[0..validation), both ascending. */

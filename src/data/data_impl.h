@@ -107,6 +107,20 @@ bool dt_cut_apply(const dt_cut *cut, const dt_squares *to, dt_resampler *r, cons
  * each; order 0..5 says which comes first, second, third. */
 void dt_vary_colours(const dt_colouring *c, uint8_t *pixels, size_t n);
 
+/* ---- mixup (mix.c) ---------------------------------------------------------------------------------------------- */
+
+/* Who is mixed with whom, and how much: picture i becomes share of itself and 1 - share of partner[i]. */
+typedef struct dt_mix {
+    float share;
+    uint32_t *partner; /* [batch], a permutation */
+    bool *done;        /* [batch] */
+    float *spare;      /* room for a picture */
+} dt_mix;
+/* By (seed, DT_PURPOSE_MIXUP, epoch, step) alone: share from Beta(alpha, alpha), then a permutation of 0..n-1, all alike. */
+void dt_mix_draw(double alpha, uint64_t seed, uint32_t epoch, size_t step, size_t n, dt_mix *out);
+/* rows [n, values] in place; values: at most those that spare has room for. */
+void dt_mix_apply(const dt_mix *m, float *rows, size_t n, size_t values);
+
 /* ---- the order of a pass ------------------------------------------------------------------------------------- */
 
 /* Fisher-Yates over order[0..n), by (seed, epoch) alone. */

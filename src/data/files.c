@@ -52,6 +52,11 @@ static void record_size(const dt_source *source, dt_split split, size_t index, s
     *width = f->width;
 }
 
+static int32_t record_label(const dt_source *source, dt_split split, size_t index)
+{
+    return ((const dt_file_set *)source)->split[split].at[index].label;
+}
+
 static duet_status fetch_record(const dt_source *source, dt_split split, size_t index, dt_encoded *out, duet_error *err)
 {
     const dt_picture_file *f = &((const dt_file_set *)source)->split[split].at[index];
@@ -110,6 +115,7 @@ void dt_file_set_upright(dt_file_set *set)
     set->upright = true;
     set->source.read = dt_read_fetched;
     set->source.fetch = fetch_record;
+    set->source.label = record_label;
 }
 
 static duet_status measure(const dt_file_set *set, dt_picture_file *f, duet_error *err)
@@ -162,6 +168,7 @@ static duet_status measure_split(dt_file_set *set, dt_split split, const dt_log_
     if (kept < files->n)
         dt_say(log, "%s: %zu of %zu %s pictures cannot be read and are left out", facts->name, files->n - kept, files->n,
                split == DT_SPLIT_TRAIN ? "training" : "validation");
+    facts->left_out[split] = files->n - kept;
     files->n = kept;
     return DUET_OK;
 }

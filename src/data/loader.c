@@ -42,6 +42,7 @@ typedef struct worker {
     dt_pixels picture;          /* the picture, */
     dt_resampler resampler;
     uint8_t *square;            /* and what is made of it */
+    dt_mix mix;                 /* with mixup */
 } worker;
 
 struct dt_loader {
@@ -264,10 +265,21 @@ static void clear_rest(const dt_loader *l, dt_batch *b)
     for (int view = 0; view < l->spec.views; view++)
         memset(image_of(b, view, b->n), 0, rest * pixels * CHANNELS * sizeof(float));
     memset(b->labels + b->n, 0, rest * sizeof *b->labels);
+    if (b->other_labels) memset(b->other_labels + b->n, 0, rest * sizeof *b->other_labels);
     if (b->mask) memset(b->mask + b->n * pixels, 0, rest * pixels * sizeof(float));
     if (b->noise) memset(b->noise + b->n * pixels * CHANNELS, 0, rest * pixels * CHANNELS * sizeof(float));
     if (b->time) memset(b->time + b->n, 0, rest * sizeof *b->time);
     for (size_t i = 0; b->pixel_labels && i < rest * pixels; i++) b->pixel_labels[b->n * pixels + i] = DT_IGNORED;
+}
+
+static void mix(const dt_loader *l, worker *w, uint32_t epoch, size_t step, dt_batch *b)
+{
+    const size_t pixels = b->height * b->width;
+    dt_mix_draw(l->spec.mixup, l->spec.seed, epoch, step, b->n, &w->mix);
+    b->share = w->mix.share;
+    for (size_t i = 0; i < b->n; i++) b->other_labels[i] = b->labels[w->mix.partner[i]];
+    for (int view = 0; view < l->spec.views; view++) dt_mix_apply(&w->mix, b->images[view], b->n, pixels * CHANNELS);
+    if (b->mask) dt_mix_apply(&w->mix, b->mask, b->n, pixels);
 }
 
 static duet_status fill_batch(const dt_loader *l, worker *w, uint32_t epoch, size_t step, dt_batch *b, duet_error *err)
@@ -276,6 +288,7 @@ static duet_status fill_batch(const dt_loader *l, worker *w, uint32_t epoch, siz
     b->n = left < l->spec.batch ? left : l->spec.batch;
     b->step = (int64_t)step;
     for (size_t i = 0; i < b->n; i++) DT_TRY(fill_record(l, w, epoch, first + i, i, b, err));
+    if (b->other_labels) mix(l, w, epoch, step, b);
     clear_rest(l, b);
     return DUET_OK;
 }
@@ -370,6 +383,8 @@ static duet_status check_spec(const dt_loader_spec *s, size_t records, duet_erro
         return dt_fail(err, DUET_ARG,
                        "%s: %d views; where pixels have classes or noise, all networks see the same: 1 view",
                        s->source->facts.name, s->views);
+    if (s->mixup > 0 && (s->source->facts.labels == DT_LABELS_PIXELS || s->noising))
+        return dt_fail(err, DUET_ARG, "%s: mixup, which is for pictures that have a class each", s->source->facts.name);
     if (s->noising && (s->noising->T < 1 || !s->noising->signal || !s->noising->noise))
         return dt_fail(err, DUET_ARG, "loader: noise with %d times; at least 1, and a table of them, is needed",
                        s->noising->T);
@@ -420,6 +435,7 @@ static bool allocate_slot(const dt_loader *l, slot *s)
     for (int view = 0; view < l->spec.views; view++)
         if (!(b->images[view] = block(batch, values, sizeof(float)))) return false;
     if (!(b->labels = dt_alloc(batch, sizeof *b->labels))) return false;
+    if (l->spec.mixup > 0 && !(b->other_labels = dt_alloc(batch, sizeof *b->other_labels))) return false;
     if (l->masks && !(b->mask = block(batch, l->pixels, sizeof *b->mask))) return false;
     if (l->dense && !(b->pixel_labels = block(batch, l->pixels, sizeof *b->pixel_labels))) return false;
     if (!l->spec.noising) return true;
@@ -428,10 +444,19 @@ static bool allocate_slot(const dt_loader *l, slot *s)
     return b->noise && b->time;
 }
 
+static bool allocate_mix(const dt_loader *l, dt_mix *m)
+{
+    m->partner = dt_alloc(l->spec.batch, sizeof *m->partner);
+    m->done = dt_alloc(l->spec.batch, sizeof *m->done);
+    m->spare = dt_alloc(l->pixels * CHANNELS, sizeof *m->spare);
+    return m->partner && m->done && m->spare;
+}
+
 static bool allocate_worker(const dt_loader *l, worker *w)
 {
     const dt_data_facts *f = &l->spec.source->facts;
     size_t read = f->height * f->width, most = read > l->pixels ? read : l->pixels;
+    if (l->spec.mixup > 0 && !allocate_mix(l, &w->mix)) return false;
     if (l->resized && !(w->square = dt_alloc(l->pixels, CHANNELS))) return false;
     if (l->resized && l->spec.source->fetch) return true;
     if (!(w->record.pixels = dt_alloc(read, CHANNELS))) return false;
@@ -461,6 +486,7 @@ static void release(dt_loader *l)
         dt_batch *b = &l->slots[i].batch;
         for (int view = 0; view < MAX_VIEWS; view++) dt_free(b->images[view]);
         dt_free(b->labels);
+        dt_free(b->other_labels);
         dt_free(b->pixel_labels);
         dt_free(b->mask);
         dt_free(b->noise);
@@ -475,6 +501,9 @@ static void release(dt_loader *l)
         dt_free(w->bytes);
         dt_free(w->columns);
         dt_free(w->square);
+        dt_free(w->mix.partner);
+        dt_free(w->mix.done);
+        dt_free(w->mix.spare);
         if (l->spec.source->fetch) dt_pixels_release(&w->picture); /* else it borrows the record's */
         dt_encoded_release(&w->encoded);
         dt_resampler_release(&w->resampler);
@@ -522,6 +551,7 @@ duet_status dt_loader_create(const dt_loader_spec *spec, dt_loader **out, duet_e
     l->width = l->resized ? spec->squares.size : l->cropped ? spec->crop.width : facts->width;
     l->pixels = l->height * l->width;
     l->steps = l->spec.n_indices / spec->batch + (!spec->drop_last && l->spec.n_indices % spec->batch != 0);
+    if (spec->steps && spec->steps < l->steps) l->steps = spec->steps;
     l->n_slots = spec->slots ? (size_t)spec->slots : (size_t)spec->workers + 2;
     if (!allocate(l)) {
         release(l);

@@ -65,6 +65,7 @@ duet_status dt_measure_pixels(const dt_loader_spec *spec, size_t most, float mea
     own.drop_last = own.shuffle = false;
     own.normalise = &bytes;
     own.noising = NULL;
+    own.mixup = 0;
     own.views = 1;
     duet_status st = dt_loader_create(&own, &loader, err);
     if (!st) {

@@ -52,6 +52,19 @@ void dt_source_size(const dt_source *s, dt_split split, size_t index, size_t *he
     if (s->size) s->size(s, split, index, height, width);
 }
 
+bool dt_count_classes(const dt_source *s, const uint32_t *indices, size_t n, size_t *counts)
+{
+    if (!s->label) return false;
+    memset(counts, 0, s->facts.classes * sizeof *counts);
+    for (size_t i = 0; i < n; i++) {
+        const size_t index = indices ? indices[i] : i;
+        const int32_t label = s->label(s, DT_SPLIT_TRAIN, index);
+        if (label < 0 || (size_t)label >= s->facts.classes) DT_BUG("%s: picture %zu has class %d of %zu", s->facts.name, index, (int)label, s->facts.classes);
+        counts[label]++;
+    }
+    return true;
+}
+
 void dt_source_close(dt_source *s)
 {
     if (s) s->close(s);

@@ -34,6 +34,12 @@ static duet_status read_record(const dt_source *source, dt_split split, size_t i
     return DUET_OK;
 }
 
+static int32_t record_label(const dt_source *source, dt_split split, size_t index)
+{
+    const drawn *d = (const drawn *)source;
+    return d->labels[split == DT_SPLIT_TRAIN ? index : d->source.facts.train_images + index];
+}
+
 static void close_drawn(dt_source *source)
 {
     drawn *d = (drawn *)source;
@@ -62,7 +68,7 @@ static duet_status open_drawn(const dt_source_kind *kind, const dt_source_reques
     size_t images = set->train + set->test;
     drawn *d = dt_alloc(1, sizeof *d);
     if (d) {
-        d->source = (dt_source){.facts = set->facts, .read = read_record, .close = close_drawn};
+        d->source = (dt_source){.facts = set->facts, .read = read_record, .label = record_label, .close = close_drawn};
         d->source.facts.name = kind->name;
         d->source.facts.train_images = set->train;
         d->source.facts.test_images = set->test;

@@ -95,6 +95,11 @@ static duet_status fetch_sample(const dt_source *source, dt_split split, size_t 
     return st;
 }
 
+static int32_t sample_label(const dt_source *source, dt_split split, size_t index)
+{
+    return ((const tar_set *)source)->split[split].at[index].label;
+}
+
 /* 0x0 for a picture whose head cannot be read: reading it will say why. */
 static void sample_size(const dt_source *source, dt_split split, size_t index, size_t *height, size_t *width)
 {
@@ -326,7 +331,11 @@ static duet_status fill(tar_set *set, const dt_source_kind *kind, const dt_sourc
     dt_data_facts *f = &set->source.facts;
     DT_TRY(dt_shards_of(kind, q->path, &set->arena, shards, err));
     DT_TRY(read_class_names(set, q->path, err));
-    for (int split = 0; split < 2; split++) DT_TRY(index_split(set, (dt_split)split, &shards[split], err));
+    for (int split = 0; split < 2; split++) {
+        const size_t before = set->left_out;
+        DT_TRY(index_split(set, (dt_split)split, &shards[split], err));
+        f->left_out[split] = set->left_out - before;
+    }
     DT_TRY(check_classes(set, err));
     f->train_images = set->split[DT_SPLIT_TRAIN].n;
     f->test_images = set->split[DT_SPLIT_TEST].n;
@@ -343,7 +352,7 @@ static duet_status open_tar(const dt_source_kind *kind, const dt_source_request 
 {
     tar_set *set = dt_alloc(1, sizeof *set);
     if (!set) return dt_fail(err, DUET_MEMORY, "%s: not enough memory", kind->name);
-    set->source = (dt_source){.read = dt_read_fetched, .size = sample_size, .fetch = fetch_sample, .shuffle = shuffle_samples, .close = close_set};
+    set->source = (dt_source){.read = dt_read_fetched, .size = sample_size, .fetch = fetch_sample, .label = sample_label, .shuffle = shuffle_samples, .close = close_set};
     set->source.facts.name = kind->name;
     set->source.facts.mixed_sizes = true;
     set->buffer = q->buffer ? q->buffer : DT_TAR_BUFFER;

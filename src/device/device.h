@@ -30,6 +30,8 @@ typedef enum dt_optimiser { DT_SGD, DT_ADAM, DT_ADAMW } dt_optimiser;
  *                w <- w - lr / (1 - beta1^t) v / (sqrt(s) / sqrt(1 - beta2^t) + eps)
  *     ema        e <- m e + (1 - m) w,  m = min(ema, t / (t + 9)), which is (1 + k) / (10 + k) in step k from 0
  *
+ * With `batches` above 1, g is the mean of the gradients of so many runs, and all of this happens in the last of them.
+ *
  * Source: torch.optim.SGD (dampening 0), Adam, AdamW, torch.nn.utils.clip_grad_norm_; the average is ours. */
 typedef struct dt_update_rule {
     dt_optimiser optimiser;
@@ -37,6 +39,7 @@ typedef struct dt_update_rule {
     double beta1, beta2, eps; /* of adam and adamw */
     double weight_decay;
     double clip_norm, ema;    /* 0: off */
+    int batches;              /* runs to an update; 0: as 1 */
     bool nesterov;
 } dt_update_rule;
 
@@ -46,17 +49,19 @@ typedef struct dt_update_group {
     double lr_scale;
 } dt_update_group;
 
-/* What the kernel of DT_OP_UPDATE works on: the flat blocks of one network. A run counts `updates` up. */
+/* What the kernel of DT_OP_UPDATE works on: the flat blocks of one network. A run that updates counts `updates` up. */
 typedef struct dt_update {
     void *weight, *momentum; /* [n] reals; momentum: v above */
     void *second, *average;  /* [n] reals: s and e above; NULL where the rule has none */
-    const void *gradient;    /* [n] reals */
+    const void *gradient;    /* [n] reals: of this run */
+    void *sum;               /* [n] reals: of the runs since the last update; NULL where rule.batches is below 2 */
+    int summed;              /* how many those are, 0 .. rule.batches - 1 */
     size_t n;
     dt_update_rule rule;
     double lr;               /* set before each run; already times the network's lr_scale */
     const dt_update_group *groups; /* they cover n; none: all of it at lr */
     size_t n_groups;
-    double norm;             /* |g| of the last run, before clipping; with clip_norm only */
+    double norm;             /* |g| of the last update, before clipping; with clip_norm only */
     int64_t updates;         /* made so far */
 } dt_update;
 

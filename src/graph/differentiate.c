@@ -189,6 +189,13 @@ static void of_select(tape *t, const dt_graph_node *y, dt_node dy)
     }
 }
 
+/* Of a table that all places pick from: the sum of what each would give its own. */
+static dt_node of_pick(dt_graph *g, const dt_graph_node *y, dt_node dy, dt_shape x)
+{
+    const dt_shape each = {y->shape.n, x.c, y->shape.h, y->shape.w};
+    return shrink(g, make(g, DT_OP_PICK_GRAD, 2, NODES(dy, y->in[1]), y->a, each), x);
+}
+
 static dt_node of_shuffle(dt_graph *g, const dt_graph_node *y, dt_node dy)
 {
     return dt_shuffle_channels(g, dy, y->shape.c / (size_t)y->a.integer);
@@ -223,7 +230,7 @@ static dt_node of_unary(dt_graph *g, const dt_graph_node *y, dt_node self, dt_no
     case DT_OP_SHUFFLE: return of_shuffle(g, y, dy);
     case DT_OP_PIXEL_CE: return make(g, DT_OP_PIXEL_CE_GRAD, 3, NODES(dy, x, y->in[1]), y->a, s);
     case DT_OP_LOG_SOFTMAX: return make(g, DT_OP_LOG_SOFTMAX_GRAD, 2, NODES(dy, self), y->a, s);
-    case DT_OP_PICK: return make(g, DT_OP_PICK_GRAD, 2, NODES(dy, y->in[1]), y->a, s);
+    case DT_OP_PICK: return of_pick(g, y, dy, s);
     case DT_OP_PLACE_SOFTMAX: return make(g, DT_OP_PLACE_SOFTMAX_GRAD, 2, NODES(dy, self), y->a, s);
     default: break;
     }

@@ -201,7 +201,8 @@ bool dt_index_fits(dt_graph *g, dt_kind kind, dt_node index, dt_shape s)
 dt_node dt_pick(dt_graph *g, dt_node x, dt_node index)
 {
     if (x == DT_NONE || index == DT_NONE) return DT_NONE;
-    const dt_shape s = g->nodes[x].shape;
+    const bool table = g->nodes[x].shape.n * g->nodes[x].shape.h * g->nodes[x].shape.w == 1;
+    const dt_shape s = g->nodes[table ? index : x].shape;
     if (!dt_index_fits(g, DT_OP_PICK, index, shape(s.n, 1, s.h, s.w))) return DT_NONE;
     const dt_node in[2] = {x, index};
     return dt_node_make(g, DT_OP_PICK, in, 2, no_attributes(), shape(s.n, 1, s.h, s.w), DT_REAL);

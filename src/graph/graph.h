@@ -123,8 +123,8 @@ enum { DT_AXIS_N = 1, DT_AXIS_C = 2, DT_AXIS_H = 4, DT_AXIS_W = 8, DT_AXES_HW = 
     /* classification */                                                                                               \
     X(LOG_SOFTMAX, "log_softmax", 1, 1, 1)           /* over c, of a.real * x (1/temperature) */                       \
     X(LOG_SOFTMAX_GRAD, "log_softmax_grad", 2, 2, 1) /* dy, y: a.real * (dy - exp(y) * sum_c dy) */                    \
-    X(PICK, "pick", 2, 2, 1)           /* x [n,c,h,w], index [n,1,h,w] -> [n,1,h,w]: x at channel index, 0 where the index is \
-                                          not in 0..c-1 */                                                             \
+    X(PICK, "pick", 2, 2, 1)           /* x [n,c,h,w], or [1,c,1,1] for all places, index [n,1,h,w] -> [n,1,h,w]: x at channel \
+                                          index, 0 where the index is not in 0..c-1 */                                 \
     X(PICK_GRAD, "pick_grad", 2, 2, 1) /* dy, index -> the node's shape, zero elsewhere, and everywhere in a place whose index \
                                           is not in 0..c-1; PICK_GRAD of ones is one-hot */                            \
     X(IN_RANGE, "in_range", 1, 1, 1)   /* index -> 1 where 0 <= index < a.integer, else 0; no gradient */              \

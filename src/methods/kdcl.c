@@ -166,6 +166,9 @@ static duet_status check(const dt_peers *peers, const void *config, size_t valid
                        task->name);
     if (c->target == TARGET_LINEAR && task && !task->best_mixture)
         return dt_fail(err, DUET_RECIPE, "method kdcl: target: linear is not there for task %s: add `target: mean`, or naive", task->name);
+    if (c->target == TARGET_LINEAR && peers->targets.mixing)
+        return dt_fail(err, DUET_RECIPE, "method kdcl: target: linear weighs the networks by the one label of each picture, and mixup gives it two: "
+                       "remove `mixup` from `data:`, or choose another target, such as minlogit");
     const char *why = task && task->no_units && c->target != TARGET_MEAN ? task->no_units(peers->targets.config) : NULL;
     if (why) return dt_fail(err, DUET_RECIPE, "method kdcl: this target %s", why);
     if (c->target == TARGET_GENERAL && validation_images == 0) {

@@ -16,12 +16,14 @@ static bool is_slow_convolution(const dt_entry *e)
 }
 
 /* An update's traffic is not in its shapes: it reads and writes every block that it has, but only reads gradients: for their
- * norm once more. */
+ * norm once more. Where several runs make an update, each of them reads gradients and their sum, and writes the sum; the last one updates from it. */
 static double update_bytes(const dt_program *p, const dt_network_state *n)
 {
     const dt_update *u = &n->update;
     const double passes = 5 + 2 * (u->second != NULL) + 2 * (u->average != NULL) + (u->rule.clip_norm > 0);
-    return passes * (double)dt_real_bytes(p->device) * (double)n->n_weights;
+    const double collecting = u->sum ? 3 - 1.0 / u->rule.batches : 0; /* the first one only writes the sum */
+    const double each = u->sum ? passes / u->rule.batches + collecting : passes;
+    return each * (double)dt_real_bytes(p->device) * (double)n->n_weights;
 }
 
 static double entry_bytes(const dt_program *p, const dt_entry *e)
@@ -42,7 +44,7 @@ void dt_program_describe(const dt_program *p, dt_program_facts *out)
     }
     for (int i = 0; i < p->state->n_networks; i++) {
         const dt_network_state *n = &p->state->networks[i];
-        const size_t blocks = 3u + (n->second != NULL) + (n->average != NULL);
+        const size_t blocks = 3u + (n->second != NULL) + (n->average != NULL) + (n->sum != NULL);
         f.state_bytes += dt_real_bytes(p->device) * (blocks * n->n_weights + n->n_buffers);
     }
     *out = f;

@@ -29,7 +29,7 @@ typedef struct dt_network_state {
     size_t n_tensors;
     size_t n_weights, n_buffers; /* reals */
     void *weights, *momentum, *gradients, *buffers; /* on the device; each tensor starts on a DT_ALIGN boundary */
-    void *second, *average;                         /* NULL where the rule of dt_state_learn_by needs none */
+    void *second, *average, *sum;                   /* NULL where the rule of dt_state_learn_by needs none */
     int64_t batches_tracked;
     dt_update update; /* points into the blocks; the train loop sets lr before each run */
 } dt_network_state;
@@ -50,7 +50,7 @@ void dt_state_destroy(dt_state *s);
 duet_status dt_state_learn_by(dt_state *s, int network, const dt_update_rule *rule, duet_error *err);
 /* Fills weights and buffers of network i from (seed, i), and restarts it. */
 duet_status dt_state_initialise(dt_state *s, int network, uint64_t seed, duet_error *err);
-/* The optimiser of network i starts anew from its weights: moments and count zero, the average is the weights. */
+/* The optimiser of network i starts anew from its weights: moments and count zero, no gradient summed, the average is the weights. */
 void dt_state_restart(dt_state *s, int network);
 /* The same networks with averaged weights: networks with an average have it as their weights, others are as they are; buffers
  * (running statistics) are those of the raw network, for there is no average of them. NULL where no network has an average.

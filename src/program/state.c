@@ -1,10 +1,11 @@
 /* The state that training changes: every network's weights, buffers, gradients and what its optimiser keeps, as flat blocks.
  *
  *     weights    [ conv1.weight | bn1.weight | bn1.bias | ... ]     one block a network, so that the optimiser is one pass;
- *     momentum   [     ...      |    ...     |    ...   | ... ]     the same offsets in all five, each tensor on a
+ *     momentum   [     ...      |    ...     |    ...   | ... ]     the same offsets in all six, each tensor on a
  *     gradients  [     ...      |    ...     |    ...   | ... ]     DT_ALIGN boundary, zeros between
  *     second     [     ...      |    ...     |    ...   | ... ]     of adam: mean squares of gradients
  *     average    [     ...      |    ...     |    ...   | ... ]     of the weights, where the rule asks for it
+ *     sum        [     ...      |    ...     |    ...   | ... ]     of gradients, where several runs make an update
  *     buffers    [ bn1.running_mean | bn1.running_var | ... ] */
 #include "program/program_impl.h"
 
@@ -73,7 +74,7 @@ void dt_state_destroy(dt_state *s)
     if (!s) return;
     for (int i = 0; s->networks && i < s->n_networks; i++) {
         dt_network_state *n = &s->networks[i];
-        void *const blocks[] = {n->weights, n->momentum, n->gradients, n->buffers, n->second, n->average};
+        void *const blocks[] = {n->weights, n->momentum, n->gradients, n->buffers, n->second, n->average, n->sum};
         for (size_t k = 0; k < DT_COUNT(blocks); k++)
             if (blocks[k]) s->device->api->release(s->device, blocks[k]);
     }
@@ -106,6 +107,7 @@ void dt_state_restart(dt_state *s, int network)
     if (n->second) fill_block(s->device, n->second, NULL, n->n_weights);
     if (n->average) fill_block(s->device, n->average, n->weights, n->n_weights);
     n->update.updates = 0;
+    n->update.summed = 0;
 }
 
 static duet_status optional_block(dt_state *s, const dt_network_state *n, bool wanted, void **block, duet_error *err)
@@ -149,6 +151,7 @@ duet_status dt_state_learn_by(dt_state *s, int network, const dt_update_rule *ru
     dt_network_state *n = &s->networks[network];
     duet_status st = optional_block(s, n, rule->optimiser != DT_SGD, &n->second, err);
     if (!st) st = optional_block(s, n, rule->ema > 0, &n->average, err);
+    if (!st) st = optional_block(s, n, rule->batches > 1, &n->sum, err);
     if (!st && n->average) st = make_averaged(s, err);
     if (st) {
         dt_context(err, "network '%s'", n->name);
@@ -157,6 +160,8 @@ duet_status dt_state_learn_by(dt_state *s, int network, const dt_update_rule *ru
     n->update.rule = *rule;
     n->update.second = rule->optimiser == DT_SGD ? NULL : n->second;
     n->update.average = rule->ema > 0 ? n->average : NULL;
+    n->update.sum = rule->batches > 1 ? n->sum : NULL;
+    n->update.summed = 0;
     return group_by_rate(s, n, err);
 }
 

@@ -159,8 +159,9 @@ static duet_status check_networks(const dt_recipe *r, const dt_yaml *root, duet_
 /* What methods look at before there is a graph: names, roles, who is frozen. */
 static dt_peers make_peers(const dt_recipe *r)
 {
+    static const dt_mixing mixing = {.labels = DT_NONE, .share = DT_NONE};
     dt_peers peers = {.n = r->n_networks, .task = r->task, .ramp_epoch = DT_NONE};
-    peers.targets = (dt_targets){.labels = DT_NONE, .noise = DT_NONE, .mask = DT_NONE, .config = &r->task_config};
+    peers.targets = (dt_targets){.mixing = r->data.mixup > 0 ? &mixing : NULL, .labels = DT_NONE, .noise = DT_NONE, .mask = DT_NONE, .config = &r->task_config};
     for (int i = 0; i < r->n_networks; i++) {
         const dt_recipe_network *n = &r->networks[i];
         peers.at[i] = (dt_peer){.name = n->name, .role = (dt_role)n->role, .frozen = n->frozen};
@@ -181,6 +182,9 @@ static duet_status check_task(const dt_recipe *r, const dt_yaml *root, duet_erro
                               "%s}`, or choose a network for %s (see `duet models`)", m->name, dt_model_task(m), r->task->name, dt_model_task(m),
                               r->task->name);
     }
+    if (r->task->no_mixup && r->data.mixup > 0)
+        return dt_fail_at(err, dt_yaml_place(root, "data.mixup"), "data.mixup", "found %g with task %s, where %s; allowed here: 0", r->data.mixup,
+                              r->task->name, r->task->no_mixup);
     if (r->task->one_view && r->data.views)
         return dt_fail_at(err, dt_yaml_place(root, "data.views"), "data.views", "found independent, but in task %s all networks see one "
                               "variation of a picture, because they are compared place by place; allowed: shared", r->task->name);
@@ -195,6 +199,23 @@ static duet_status check_method(const dt_recipe *r, const dt_yaml *root, duet_er
         return dt_fail_at(err, dt_yaml_place(root, "method"), NULL, "%s", why.message);
     if (r->adm.enabled && dt_adm_check(&peers, &r->adm, &why))
         return dt_fail_at(err, dt_yaml_place(root, "adm"), NULL, "%s", why.message);
+    return DUET_OK;
+}
+
+/* ---- the task's options ---------------------------------------------------------------------------------------- */
+
+static duet_status check_class_weights(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    static const char key[] = "task.class_weights";
+    const dt_weights *w = &r->task_config.class_weights;
+    double most = 0;
+    for (size_t i = 0; i < w->n; i++)
+        if (w->at[i] > most) most = w->at[i];
+    if (w->word == DT_CLASS_WEIGHTS_LIST && most == 0)
+        return dt_fail_at(err, dt_yaml_place(root, key), key, "found weights that are all 0, with which nothing is learned; allowed: at least one above 0");
+    if (w->word == DT_CLASS_WEIGHTS_BALANCED && r->task->needs & DT_NEEDS_PIXEL_LABELS)
+        return dt_fail_at(err, dt_yaml_place(root, key), key, "found balanced with task %s, for which every pixel of every file would have to be "
+                              "counted before training; allowed here: off, or a list with a number for each class", r->task->name);
     return DUET_OK;
 }
 
@@ -306,8 +327,20 @@ static duet_status check_steps(const dt_recipe *r, const dt_yaml *root, duet_err
                           (long long)r->train.steps);
 }
 
+/* A method that decides batch by batch who learns from it has no one answer for a step of several. */
+static duet_status check_accumulate(const dt_recipe *r, const dt_yaml *root, duet_error *err)
+{
+    static const char key[] = "train.accumulate";
+    if (r->train.accumulate == 1 || !r->method->choose) return DUET_OK;
+    return dt_fail_at(err, dt_yaml_place(root, key), key,
+                          "found %lld with method %s, which decides for every batch anew which networks learn from it, so that a step has "
+                          "no one set of networks to update; allowed here: 1, with a larger train.batch", (long long)r->train.accumulate,
+                          r->method->name);
+}
+
 static duet_status check_train(const dt_recipe *r, const dt_yaml *root, duet_error *err)
 {
+    DT_TRY(check_accumulate(r, root, err));
     DT_TRY(check_optimizer(r, root, err));
     DT_TRY(check_steps(r, root, err));
     if (r->train.nesterov && r->train.momentum == 0)
@@ -325,6 +358,7 @@ duet_status dt_recipe_check(const dt_recipe *r, const dt_yaml *root, duet_error 
 {
     DT_TRY(check_networks(r, root, err));
     DT_TRY(check_task(r, root, err));
+    DT_TRY(check_class_weights(r, root, err));
     DT_TRY(check_data(r, root, err));
     DT_TRY(check_train(r, root, err));
     if (r->device.precision != DT_RECIPE_F32)

@@ -145,6 +145,10 @@ static duet_status set_default(const dt_option *o, void *config, dt_arena *arena
     case DT_OPTION_INTS: *(dt_ints *)field = parse_default_ints(o->initial); break;
     case DT_OPTION_REALS: *(dt_reals *)field = parse_default_reals(o->initial); break;
     case DT_OPTION_RATES: *(dt_rates *)field = (dt_rates){.n = 0}; break; /* {} */
+    case DT_OPTION_WEIGHTS:
+        *(dt_weights *)field = (dt_weights){.word = find_choice(o->choices, o->initial)};
+        fine = ((dt_weights *)field)->word >= 0;
+        break;
     case DT_OPTION_TEXT: {
         const char **text = field;
         *text = NULL;
@@ -209,6 +213,12 @@ void dt_option_allowed(const dt_section *s, const dt_option *o, dt_text *out)
         for (size_t i = 0; dt_choice_name(o->choices, i, choice); i++)
             dt_text_append(out, "%s%s", i ? ", " : "", choice);
         if (dt_section_inside(s, o->key)) dt_text_append(out, ", or a map of its options");
+        break;
+    case DT_OPTION_WEIGHTS:
+        for (size_t i = 0; dt_choice_name(o->choices, i, choice); i++) dt_text_append(out, "%s, ", choice);
+        dt_text_append(out, "or a list with");
+        write_range(" a number", o, out);
+        dt_text_append(out, " for each class");
         break;
     case DT_OPTION_TEXT:
         for (size_t i = 0; s && (name = dt_section_name_at(s, o->key, i)); i++)
@@ -311,6 +321,31 @@ static duet_status read_rates(const reading *r, dt_rates *out)
     return DUET_OK;
 }
 
+/* One of several words, or a list of any length. */
+static duet_status read_weights(const reading *r, dt_weights *out)
+{
+    dt_weights weights = {.word = -1};
+    size_t n = 0;
+    if (r->value->kind == DT_YAML_SCALAR && (weights.word = find_choice(r->option->choices, r->value->text)) >= 0) {
+        *out = weights;
+        return DUET_OK;
+    }
+    if (r->value->kind != DT_YAML_LIST || !r->value->first) return fail_value(r, "");
+    for (const dt_yaml *c = r->value->first; c; c = c->next) n++;
+    double *at = dt_arena_alloc(r->arena, n, sizeof *at);
+    if (!at) return dt_fail(r->err, DUET_MEMORY, "memory is out while reading the recipe");
+    for (const dt_yaml *c = r->value->first; c; c = c->next) {
+        double x = 0;
+        reading at_element = *r;
+        at_element.value = c;
+        if (!is_plain(c) || !parse_real(c->text, &x) || !(x >= r->option->min && x <= r->option->max)) return fail_value(&at_element, "");
+        at[weights.n++] = x;
+    }
+    weights.at = at;
+    *out = weights;
+    return DUET_OK;
+}
+
 /* One of several words; a map, where the option has a section of its own, is the last of them. */
 static duet_status read_choice(const reading *r, int *out)
 {
@@ -366,6 +401,7 @@ static duet_status read_option(const reading *r, void *config)
     case DT_OPTION_INTS: return read_ints(r, field);
     case DT_OPTION_REALS: return read_reals(r, field);
     case DT_OPTION_RATES: return read_rates(r, field);
+    case DT_OPTION_WEIGHTS: return read_weights(r, field);
     case DT_OPTION_CHOICE: return read_choice(r, field);
     case DT_OPTION_TEXT: return read_text(r, field);
     case DT_OPTION_REAL:
@@ -517,6 +553,20 @@ void dt_option_write(const dt_option *o, const void *config, dt_text *out)
         for (size_t i = 0; i < reals->n; i++) {
             dt_text_append(out, "%s", i ? ", " : "");
             dt_json_number(out, reals->at[i]);
+        }
+        dt_text_append(out, "]");
+        return;
+    }
+    case DT_OPTION_WEIGHTS: {
+        const dt_weights *weights = field;
+        if (weights->word >= 0 && dt_choice_name(o->choices, (size_t)weights->word, choice)) {
+            dt_text_append(out, "%s", choice);
+            return;
+        }
+        dt_text_append(out, "[");
+        for (size_t i = 0; i < weights->n; i++) {
+            dt_text_append(out, "%s", i ? ", " : "");
+            dt_json_number(out, weights->at[i]);
         }
         dt_text_append(out, "]");
         return;

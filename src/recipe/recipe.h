@@ -35,6 +35,7 @@ typedef struct dt_recipe {
         int normalise;           /* dt_normalise */
         int on_error;            /* 0 refuse, 1 skip */
         int views;               /* 0 shared, 1 independent */
+        double mixup;            /* alpha; 0: off */
         bool shuffle;
         int64_t shuffle_buffer, validation, workers;
     } data;
@@ -47,6 +48,7 @@ typedef struct dt_recipe {
     dt_adm_config adm;
     struct {
         int64_t epochs, steps, batch, seed; /* steps: 0, or the run's length in place of epochs */
+        int64_t accumulate;                 /* batches to a step */
         int optimizer;                      /* dt_optimiser */
         double lr, momentum, weight_decay, label_smoothing;
         double beta1, beta2, eps;           /* of adam and adamw */

@@ -54,6 +54,7 @@ static void set_default(json_t *schema, const dt_option *o)
     case DT_OPTION_REAL: value = number(strtod(o->initial, NULL)); break;
     case DT_OPTION_BOOL: value = json_boolean(strcmp(o->initial, "true") == 0); break;
     case DT_OPTION_CHOICE:
+    case DT_OPTION_WEIGHTS:
     case DT_OPTION_TEXT: value = json_string(o->initial); break;
     case DT_OPTION_INTS:
     case DT_OPTION_RATES:
@@ -85,6 +86,11 @@ static json_t *option_schema(const dt_section *s, const dt_option *o)
         set(schema, "type", json_string("array"));
         set(schema, "maxItems", json_integer(DT_COUNT(((dt_reals *)0)->at)));
         set(schema, "items", items);
+        break;
+    case DT_OPTION_WEIGHTS:
+        items = json_object();
+        set_range(items, "number", o);
+        set(schema, "anyOf", json_pack("[{s:o}, {s:s, s:i, s:o}]", "enum", list_choices(o->choices), "type", "array", "minItems", 1, "items", items));
         break;
     case DT_OPTION_RATES:
         items = json_object();

@@ -129,6 +129,7 @@ const dt_task dt_task_denoise = {
     .scoring = &dt_scoring_denoise,
     .pair_scoring = &dt_scoring_denoise_pair,
     .no_temperature = "there are no class probabilities to soften",
+    .no_mixup = "pictures have no label that could be shared out",
     .loss = loss,
     .answer = answer,
     .disagreement = disagreement,

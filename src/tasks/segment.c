@@ -3,6 +3,7 @@
  * label is no class (255) counts nowhere: v(p) = 0, else 1; N is the sum of v over the batch.
  *
  *     L = (1/N) sum_p v(p) -log softmax(up z)(p)[y(p)]   [+ aux_weight x the same of the auxiliary head]
+ *                                                       (with class_weights w, w[y(p)] v(p) for v(p), also in N)
  *     D = T^2 / sum V  sum_q V(q) KL(softmax(sg t(q) / T) || softmax(z(q) / T))
  *
  * D compares networks at the places q of the coarse grid, V(q) the share of valid pixels in q's cell, or (kd_at: pixels) at the valid
@@ -28,6 +29,12 @@ static dt_node validity(dt_graph *g, const dt_targets *t, size_t h, size_t w)
     return dt_adaptive_avg_pool(g, valid_pixels(g, t), h, w);
 }
 
+/* How much each pixel counts in the cross-entropy: v, or the weight of its class where classes have such. */
+static dt_node pixel_weights(dt_graph *g, const dt_targets *t)
+{
+    return t->class_weights ? dt_pick(g, *t->class_weights, t->labels) : valid_pixels(g, t);
+}
+
 /* sum v x / sum v over the batch; 0 where nothing is valid. */
 static dt_node valid_mean(dt_graph *g, dt_node x, dt_node valid)
 {
@@ -48,18 +55,29 @@ static dt_node to_mask_size(dt_graph *g, const dt_built *own, dt_node map, const
 
 /* ---- the loss --------------------------------------------------------------------------------------------------- */
 
-/* x is 0 at every pixel that does not count, as dt_pixel_cross_entropy leaves it: its sum over N. */
-static dt_node over_valid(dt_graph *g, dt_node x, const dt_targets *t)
+/* N, or the sum of the pixels' weights. */
+static dt_node pixel_count(dt_graph *g, const dt_targets *t)
 {
-    dt_node count = dt_max(g, dt_sum(g, valid_pixels(g, t), DT_AXES_ALL), dt_constant(g, smallest_count));
-    return dt_div(g, dt_sum(g, x, DT_AXES_ALL), count);
+    return dt_max(g, dt_sum(g, pixel_weights(g, t), DT_AXES_ALL), dt_constant(g, smallest_count));
+}
+
+/* The cross-entropy of every pixel, times the weight of its class where classes have such; 0 at a pixel that has none. */
+static dt_node pixel_loss(dt_graph *g, dt_node z, bool align, const dt_targets *t)
+{
+    dt_node ce = dt_pixel_cross_entropy(g, z, t->labels, align);
+    return t->class_weights ? dt_mul(g, ce, pixel_weights(g, t)) : ce;
+}
+
+static dt_node batch_loss(dt_graph *g, dt_node z, bool align, const dt_targets *t)
+{
+    return dt_div(g, dt_sum(g, pixel_loss(g, z, align, t), DT_AXES_ALL), pixel_count(g, t));
 }
 
 static dt_node loss(dt_graph *g, const dt_built *own, const dt_targets *t)
 {
-    dt_node main = over_valid(g, dt_pixel_cross_entropy(g, own->output, t->labels, own->align), t);
+    dt_node main = batch_loss(g, own->output, own->align, t);
     if (own->aux == DT_NONE) return main;
-    dt_node aux = over_valid(g, dt_pixel_cross_entropy(g, own->aux, t->labels, own->align), t);
+    dt_node aux = batch_loss(g, own->aux, own->align, t);
     return dt_add(g, main, dt_scale(g, aux, t->config->aux_weight));
 }
 
@@ -151,17 +169,17 @@ static dt_node activation(dt_graph *g, const dt_built *own, const dt_targets *t)
 /* (n/N) sum_p v w l of each image: their mean over the batch is (1/N) sum v w l, N the whole batch's. */
 static dt_node weighted_loss(dt_graph *g, const dt_built *own, dt_node weights, const dt_targets *t, dt_node *logits)
 {
-    dt_node pixels = dt_pixel_cross_entropy(g, own->output, t->labels, own->align);
-    dt_node count = dt_max(g, dt_sum(g, valid_pixels(g, t), DT_AXES_ALL), dt_constant(g, smallest_count));
-    dt_node image = dt_sum(g, dt_mul(g, weights, pixels), DT_AXES_HW);
+    dt_node image = dt_sum(g, dt_mul(g, weights, pixel_loss(g, own->output, own->align, t)), DT_AXES_HW);
     *logits = DT_NONE;
-    return dt_scale(g, dt_div(g, image, count), (double)mask_size(g, t).n);
+    return dt_scale(g, dt_div(g, image, pixel_count(g, t)), (double)mask_size(g, t).n);
 }
 
 static const dt_option options[] = {
     /* key          type              field                                 initial  min max   choices        help */
     {"kd_at",      DT_OPTION_CHOICE, offsetof(dt_task_config, kd_at),      "grid",  0,  0,    "grid|pixels", "where networks are compared: at the places of their coarse maps, or at the mask's pixels"},
     {"kd_places",  DT_OPTION_CHOICE, offsetof(dt_task_config, kd_places),  "valid", 0,  0,    "valid|all",   "which of them: weighted by the share of labelled pixels, or all alike"},
+    {"class_weights", DT_OPTION_WEIGHTS, offsetof(dt_task_config, class_weights), "off", 0, 1e6, DT_CLASS_WEIGHTS_CHOICES,
+     "how much a pixel of each class counts in the cross-entropy, in the order of the classes; balanced is for task classify"},
     {"aux_weight", DT_OPTION_REAL,   offsetof(dt_task_config, aux_weight), "0.4",   0,  100,  NULL,          "weight of the auxiliary head's loss, for networks that have one"},
     {0},
 };
@@ -182,6 +200,7 @@ const dt_task dt_task_segment = {
     .defaults = defaults,
     .scoring = &dt_scoring_segment,
     .pair_scoring = &dt_scoring_segment_pair,
+    .no_mixup = "every pixel has a class of its own, and a mixed one would have two",
     .loss = loss,
     .classes_of_pixels = dt_segment_classes,
     .answer = answer,

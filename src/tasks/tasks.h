@@ -12,19 +12,30 @@
 /* Options of all tasks. Each task's table names its own; the others stay at zero. */
 typedef struct dt_task_config {
     double label_smoothing; /* classify; from train.label_smoothing */
+    dt_weights class_weights; /* classify, segment */
     int kd_at, kd_places;   /* segment: DT_KD_...: where networks are compared */
     double aux_weight;      /* segment: of the auxiliary head's loss, for networks that have one */
     int64_t timesteps;      /* denoise: T */
     int noise_schedule;     /* denoise: DT_NOISE_... */
     int64_t patch;          /* denoise: ADM compares blocks of patch x patch pixels */
 } dt_task_config;
+enum { DT_CLASS_WEIGHTS_LIST = -1, DT_CLASS_WEIGHTS_OFF, DT_CLASS_WEIGHTS_BALANCED }; /* dt_weights.word */
+#define DT_CLASS_WEIGHTS_CHOICES "off|balanced"
 enum { DT_KD_GRID, DT_KD_PIXELS };
 enum { DT_KD_VALID, DT_KD_ALL };
 enum { DT_NOISE_COSINE, DT_NOISE_LINEAR };
 
+/* Pictures that are two pictures mixed: to what share they are the first, and what the second one's label is. */
+typedef struct dt_mixing {
+    dt_node labels; /* as dt_targets.labels */
+    dt_node share;  /* a scalar, DT_REAL, 0..1 */
+} dt_mixing;
+
 /* What outputs are compared with: the input nodes that the loader fills beside the picture. What a task does not need is DT_NONE. */
 typedef struct dt_targets {
     dt_node labels;   /* DT_INDEX. classify: [n, 1, 1, 1]; segment: [n, 1, H, W], where a label that is no class is ignored */
+    const dt_mixing *mixing; /* NULL: pictures are as they are. Else the truth about a picture is share of its label and 1 - share of the other's */
+    const dt_node *class_weights; /* [1, classes, 1, 1] DT_REAL; NULL: all count alike. Of cross-entropies that networks learn from, and of nothing else */
     dt_node noise;    /* denoise: [n, 3, H, W] */
     dt_node mask;     /* foreground at the size of the picture, [n, 1, h, w] DT_REAL, or DT_NONE where the data has none: measured, never learned from */
     size_t classes;
@@ -87,6 +98,7 @@ typedef struct dt_task {
     const dt_scoring *pair_scoring;
     /* What cannot be, of options of methods: NULL, or the reason why a softening of predictions is refused. */
     const char *no_temperature;
+    const char *no_mixup; /* alike, why pictures cannot be mixed */
 
     /* The loss L of one network: a scalar. */
     dt_node (*loss)(dt_graph *g, const dt_built *own, const dt_targets *t);

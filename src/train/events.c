@@ -135,6 +135,8 @@ void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data
     whole(out, "classes", (int64_t)data->classes);
     whole(out, "epochs", r->train.epochs);
     whole(out, "steps_per_epoch", steps_per_epoch);
+    whole(out, "images_per_step", r->train.batch * r->train.accumulate);
+    if (r->data.mixup > 0) number(out, "mixup", r->data.mixup);
     text(out, "method", r->method->name);
     key(out, "adm");
     dt_text_append(out, r->adm.enabled ? "true" : "false");
@@ -192,7 +194,7 @@ void dt_event_step(dt_text *out, const dt_session *s, const dt_run_state *run, i
     open_object(out, "terms");
     for (int i = 0; i < s->losses.n_terms; i++) {
         const dt_term *t = &s->losses.terms[i];
-        if (t->variant < 0 || t->variant == variant) number(out, t->name, (double)dt_program_scalar(s->step, t->node));
+        if (t->variant < 0 || t->variant == variant) number(out, t->name, dt_session_term(s, variant, i));
     }
     close_object(out);
     if (s->recipe->train.clip_norm > 0) gradient_norms(out, s, variant);

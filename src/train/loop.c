@@ -47,6 +47,8 @@ static duet_status refuse_used_folder(const dt_run_options *o, dt_folder_found f
                    o->out, found == DT_FOLDER_CHECKPOINT ? " with a checkpoint" : "");
 }
 
+static int64_t images_of_step(const dt_recipe *r) { return r->train.batch * r->train.accumulate; }
+
 /* Does the data have what the task needs? */
 static duet_status check_data(const dt_run *run, duet_error *err)
 {
@@ -67,21 +69,21 @@ static duet_status check_data(const dt_run *run, duet_error *err)
 static duet_status split_data(dt_run *run, duet_error *err)
 {
     const size_t n = run->source->facts.train_images;
-    const int64_t validation = run->recipe->data.validation, batch = run->recipe->train.batch;
+    const int64_t validation = run->recipe->data.validation, images = images_of_step(run->recipe);
     if (validation < 0 || (size_t)validation >= n)
         return dt_fail(err, DUET_RECIPE,
-                       "data.validation: %lld images cannot be held out of %zu training images; at least one batch "
+                       "data.validation: %lld images cannot be held out of %zu training images; at least those of one step "
                        "(%lld) must be left",
-                       (long long)validation, n, (long long)batch);
+                       (long long)validation, n, (long long)images);
     run->n_held = (size_t)validation;
     run->facts = dt_recipe_facts(run->recipe, &run->source->facts);
     DT_TRY(check_data(run, err));
-    run->steps_per_epoch = (int64_t)run->facts.train_images / batch;
+    run->steps_per_epoch = (int64_t)run->facts.train_images / images;
     if (run->steps_per_epoch < 1)
         return dt_fail(
             err, DUET_RECIPE,
-            "train.batch: %lld is more than the %zu training images that are left; at most that many are accepted",
-            (long long)batch, run->facts.train_images);
+            "train.batch%s: %lld is more than the %zu training images that are left; at most that many are accepted",
+            run->recipe->train.accumulate > 1 ? " times train.accumulate" : "", (long long)images, run->facts.train_images);
     run->own.train.epochs = (dt_total_steps(run->recipe, run->steps_per_epoch) - 1) / run->steps_per_epoch + 1;
     if (!run->n_held) return DUET_OK;
     run->rest = dt_alloc(run->facts.train_images, sizeof *run->rest);
@@ -135,6 +137,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                   .n_indices = run->facts.train_images,
                                   .batch = (size_t)r->train.batch,
                                   .drop_last = true,
+                                  .steps = (size_t)(run->steps_per_epoch * r->train.accumulate),
                                   .shuffle = r->data.shuffle,
                                   .augment = (dt_augment)r->data.augment,
                                   .crop = crop_of(r),
@@ -142,6 +145,7 @@ static duet_status open_loaders(dt_run *run, duet_error *err)
                                   .normalise = &seen,
                                   .noising = noisy ? &run->drawn : NULL,
                                   .views = run->session->n_views,
+                                  .mixup = r->data.mixup,
                                   .seed = (uint64_t)r->train.seed,
                                   .skip = r->data.on_error,
                                   .workers = (int)r->data.workers};
@@ -242,6 +246,27 @@ static duet_status show_meetings(dt_run *run, duet_error *err)
     return fine ? DUET_OK : dt_fail(err, DUET_MEMORY, "no memory for a table");
 }
 
+/* What is worth knowing of the steps before the first of them. */
+static void say_steps(const dt_run *run)
+{
+    const dt_recipe *r = run->recipe;
+    if (r->data.mixup > 0)
+        dt_say(&run->options->observer.log, "mixup %g: training images are mixed two by two, and so are training losses; evaluations see images as they are",
+               r->data.mixup);
+    if (r->train.accumulate == 1) return;
+    dt_say(&run->options->observer.log, "each step: the gradients of %lld batches of %lld images, averaged: %lld images, %lld steps an epoch",
+           (long long)r->train.accumulate, (long long)r->train.batch, (long long)images_of_step(r), (long long)run->steps_per_epoch);
+}
+
+static duet_status weigh_classes(dt_run *run, duet_error *err)
+{
+    float *weights;
+    DT_TRY(dt_class_weights(run->recipe, run->source, run->rest, run->facts.train_images, &run->options->observer.log, &weights, err));
+    if (weights) dt_session_weigh_classes(run->session, weights);
+    dt_free(weights);
+    return DUET_OK;
+}
+
 static duet_status open_run(dt_run *run, duet_error *err)
 {
     const dt_recipe *r = run->recipe;
@@ -258,9 +283,11 @@ static duet_status open_run(dt_run *run, duet_error *err)
     DT_TRY(dt_class_lines(&run->source->facts, &run->class_names, err));
     DT_TRY(find_normalisation(run, found == DT_FOLDER_CHECKPOINT, err));
     DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
+    DT_TRY(weigh_classes(run, err));
     DT_TRY(make_noise(run, err));
     DT_TRY(open_loaders(run, err));
     DT_TRY(show_meetings(run, err));
+    say_steps(run);
     return found == DT_FOLDER_CHECKPOINT ? resume(run, err) : start(run, err);
 }
 
@@ -348,7 +375,7 @@ static void tally_step(dt_run *run, int variant)
     for (int i = 0; i < s->losses.n_terms; i++) {
         const dt_term *term = &s->losses.terms[i];
         if (term->variant >= 0 && term->variant != variant) continue;
-        t->term_sum[i] += (double)dt_program_scalar(s->step, term->node);
+        t->term_sum[i] += dt_session_term(s, variant, i);
         t->term_steps[i]++;
     }
     t->variant_steps[variant]++;
@@ -356,7 +383,7 @@ static void tally_step(dt_run *run, int variant)
 
 static double images_per_s(const dt_run *run, int64_t steps, double seconds)
 {
-    return seconds > 0 ? (double)(steps * run->recipe->train.batch) / seconds : 0;
+    return seconds > 0 ? (double)(steps * images_of_step(run->recipe)) / seconds : 0;
 }
 
 /* Of the epoch under way: with train.steps the last one may be shorter. */
@@ -394,24 +421,29 @@ static void report_progress(dt_run *run, int variant, double lr)
     run->last_progress_s = dt_now_s();
 }
 
+/* One of the batches of a step, number `k` of them. */
+static duet_status one_batch(dt_run *run, int64_t k, double lr, int *variant, duet_error *err)
+{
+    dt_run_state *at = &run->state;
+    dt_batch *batch = dt_loader_next(run->train, &at->tally.wait_s);
+    if (!batch) DT_TRY(dt_loader_status(run->train, err));
+    if (!batch)
+        DT_BUG("the loader ended after %lld of %lld steps", (long long)at->step_of_epoch,
+               (long long)run->steps_per_epoch);
+    run->session->dropout = (int32_t)(at->step * run->recipe->train.accumulate + k);
+    const duet_status st = dt_session_step(run->session, batch, (uint32_t)at->epoch, lr, variant, err);
+    dt_loader_give_back(run->train, batch);
+    if (st) dt_context(err, "step %lld (epoch %lld)", (long long)at->step + 1, (long long)at->epoch + 1);
+    return st;
+}
+
 static duet_status one_step(dt_run *run, duet_error *err)
 {
     dt_run_state *at = &run->state;
     const double began = dt_now_s();
     const double lr = dt_learning_rate(run->recipe, at->step, run->steps_per_epoch);
     int variant = 0;
-    dt_batch *batch = dt_loader_next(run->train, &at->tally.wait_s);
-    if (!batch) DT_TRY(dt_loader_status(run->train, err));
-    if (!batch)
-        DT_BUG("the loader ended after %lld of %lld steps", (long long)at->step_of_epoch,
-               (long long)run->steps_per_epoch);
-    run->session->dropout = (int32_t)at->step;
-    const duet_status st = dt_session_step(run->session, batch, (uint32_t)at->epoch, lr, &variant, err);
-    dt_loader_give_back(run->train, batch);
-    if (st) {
-        dt_context(err, "step %lld (epoch %lld)", (long long)at->step + 1, (long long)at->epoch + 1);
-        return st;
-    }
+    for (int64_t k = 0; k < run->recipe->train.accumulate; k++) DT_TRY(one_batch(run, k, lr, &variant, err));
     tally_step(run, variant);
     at->step++;
     at->step_of_epoch++;
@@ -470,7 +502,7 @@ static duet_status run_steps(dt_run *run, dt_go *go, duet_error *err)
     const int64_t steps = steps_of_epoch(run);
     if (*go || at->step_of_epoch == steps) return DUET_OK;
 
-    dt_loader_start(run->train, (uint32_t)at->epoch, (size_t)at->step_of_epoch);
+    dt_loader_start(run->train, (uint32_t)at->epoch, (size_t)(at->step_of_epoch * run->recipe->train.accumulate));
     while (at->step_of_epoch < steps && !*go) {
         DT_TRY(one_step(run, err));
         *go = shall_go_on(run);

@@ -38,11 +38,19 @@ static void make_inputs(dt_session *s, const dt_data_facts *data)
     t->labels = needs & DT_NEEDS_PIXEL_LABELS ? dt_input(g, "labels", DT_INDEX, places)
                 : needs & DT_NEEDS_LABELS     ? dt_input(g, "labels", DT_INDEX, each)
                                               : DT_NONE;
+    if (r->data.mixup > 0) {
+        s->mixing = (dt_mixing){.labels = dt_input(g, "other_labels", DT_INDEX, each), .share = dt_input(g, "share", DT_REAL, (dt_shape){1, 1, 1, 1})};
+        t->mixing = &s->mixing;
+    }
     t->noise = needs & DT_NEEDS_NOISE ? dt_input(g, "noise", DT_REAL, picture) : DT_NONE;
     s->time = needs & DT_NEEDS_NOISE ? dt_input(g, "time", DT_INDEX, each) : DT_NONE;
     s->dropout_key = DT_NONE;
     t->mask = data->masks ? dt_input(g, "mask", DT_REAL, (dt_shape){n, 1, data->height, data->width}) : DT_NONE;
     t->classes = data->classes;
+    if (r->task_config.class_weights.word != DT_CLASS_WEIGHTS_OFF) {
+        s->class_weights = dt_input(g, "class_weights", DT_REAL, (dt_shape){1, data->classes, 1, 1});
+        t->class_weights = &s->class_weights;
+    }
     s->peers.ramp_epoch = dt_input(g, "epoch", DT_REAL, (dt_shape){1, 1, 1, 1});
 }
 
@@ -229,7 +237,7 @@ static dt_update_rule rule_of(const dt_session *s, int network)
     return (dt_update_rule){.optimiser = (dt_optimiser)r->train.optimizer, .momentum = r->train.momentum,
                             .beta1 = r->train.beta1, .beta2 = r->train.beta2, .eps = r->train.eps,
                             .weight_decay = r->train.weight_decay, .clip_norm = r->train.clip_norm, .ema = r->train.ema,
-                            .nesterov = r->train.nesterov};
+                            .nesterov = r->train.nesterov, .batches = (int)r->train.accumulate};
 }
 
 /* Is it a parameter of a network's last layer, or of its auxiliary head's? */
@@ -259,7 +267,9 @@ static duet_status read_init(dt_session *s, int i, duet_error *err)
     const bool new_head = n->init_head == DT_HEAD_NEW;
     mark_head(s, i);
     if (!n->init_strict) return dt_weights_load_part(s->state, i, n->init, new_head, &s->left_out[i], err);
-    return new_head ? dt_weights_load_body(s->state, i, n->init, &s->left_out[i], err) : dt_weights_load(s->state, i, n->init, err);
+    const duet_status st = new_head ? dt_weights_load_body(s->state, i, n->init, &s->left_out[i], err) : dt_weights_load(s->state, i, n->init, err);
+    if (st) dt_name_twin(n->init, &s->state->networks[i], "set networks[].model: ", err);
+    return st;
 }
 
 static duet_status first_weights(dt_session *s, duet_error *err)
@@ -276,6 +286,32 @@ static duet_status first_weights(dt_session *s, duet_error *err)
     return DUET_OK;
 }
 
+void dt_session_weigh_classes(dt_session *s, const float *weights)
+{
+    if (s->peers.targets.class_weights) dt_program_write(s->step, s->class_weights, weights, s->data.classes);
+}
+
+static duet_status check_class_weights(const dt_recipe *r, const dt_data_facts *data, duet_error *err)
+{
+    const dt_weights *w = &r->task_config.class_weights;
+    if (w->word != DT_CLASS_WEIGHTS_LIST || w->n == data->classes) return DUET_OK;
+    return dt_fail(err, DUET_RECIPE, "task.class_weights: found %zu numbers, and %s has %zu classes; one for each is needed, in their order", w->n,
+                   data->name, data->classes);
+}
+
+/* The recipe's, or ones to begin with. */
+static duet_status first_class_weights(dt_session *s, duet_error *err)
+{
+    const dt_weights *w = &s->recipe->task_config.class_weights;
+    if (!s->peers.targets.class_weights) return DUET_OK;
+    float *values = dt_alloc(s->data.classes, sizeof *values);
+    if (!values) return dt_fail(err, DUET_MEMORY, "no memory for the weights of %zu classes", s->data.classes);
+    for (size_t c = 0; c < s->data.classes; c++) values[c] = w->word == DT_CLASS_WEIGHTS_LIST ? (float)w->at[c] : 1;
+    dt_session_weigh_classes(s, values);
+    dt_free(values);
+    return DUET_OK;
+}
+
 duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err)
 {
     const char *names[DT_MAX_NETWORKS];
@@ -285,11 +321,13 @@ duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_
     s->recipe = r;
     s->data = *data;
 
-    duet_status st = open_device(s, err);
+    duet_status st = check_class_weights(r, data, err);
+    if (!st) st = open_device(s, err);
     if (!st) st = build_graph(s, data, err);
     if (!st) st = dt_state_create(s->device, s->graph, names, r->n_networks, &s->state, err);
     if (!st) st = first_weights(s, err);
     if (!st) st = compile_step(s, err);
+    if (!st) st = first_class_weights(s, err);
     if (st) dt_session_destroy(s);
     else *out = s;
     return st;
@@ -346,6 +384,11 @@ static void write_inputs(dt_session *s, const dt_batch *batch, uint32_t epoch)
         dt_program_write(s->step, s->image[v], batch->images[v], batch->n * s->image_count);
     if (s->recipe->task->needs & DT_NEEDS_PIXEL_LABELS) dt_program_write(s->step, t->labels, batch->pixel_labels, batch->n * s->image_count / 3);
     else if (t->labels != DT_NONE) dt_program_write(s->step, t->labels, batch->labels, batch->n);
+    if (t->mixing) {
+        if (!batch->other_labels) DT_BUG("a batch without mixed pictures for a step that learns from such");
+        dt_program_write(s->step, t->mixing->labels, batch->other_labels, batch->n);
+        dt_program_write(s->step, t->mixing->share, &batch->share, 1);
+    }
     if (t->noise != DT_NONE) {
         dt_program_write(s->step, t->noise, batch->noise, batch->n * s->image_count);
         dt_program_write(s->step, s->time, batch->time, batch->n);
@@ -405,6 +448,23 @@ static duet_status check_numbers(const dt_session *s, int v, duet_error *err)
     return DUET_OK;
 }
 
+static bool term_ran(const dt_term *t, int v) { return t->variant < 0 || t->variant == v; }
+
+/* Adds up what the batch that has run gives the step; the first of a step begins the sums. */
+static void sum_up(dt_session *s, int v)
+{
+    if (s->batches == s->recipe->train.accumulate) s->batches = 0;
+    const bool first = s->batches++ == 0;
+    for (int i = 0; i < s->peers.n; i++) {
+        const dt_node loss = s->losses.loss[v][i];
+        if (loss != DT_NONE) s->loss_sum[i] = (double)dt_program_scalar(s->step, loss) + (first ? 0 : s->loss_sum[i]);
+    }
+    for (int i = 0; i < s->losses.n_terms; i++) {
+        const dt_term *t = &s->losses.terms[i];
+        if (term_ran(t, v)) s->term_sum[i] = (double)dt_program_scalar(s->step, t->node) + (first ? 0 : s->term_sum[i]);
+    }
+}
+
 duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch, double lr, int *variant,
                             duet_error *err)
 {
@@ -417,14 +477,19 @@ duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch
     DT_TRY(choose_variant(s, &v, err));
     for (int i = 0; i < s->peers.n; i++)
         if (!s->peers.at[i].frozen && s->losses.track[v][i]) s->state->networks[i].batches_tracked++;
+    sum_up(s, v);
     if (variant) *variant = v;
     return check_numbers(s, v, err);
 }
 
 double dt_session_loss(const dt_session *s, int variant, int network)
 {
-    const dt_node loss = s->losses.loss[variant][network];
-    return loss == DT_NONE ? (double)NAN : (double)dt_program_scalar(s->step, loss);
+    return s->losses.loss[variant][network] == DT_NONE ? (double)NAN : s->loss_sum[network] / (double)s->batches;
+}
+
+double dt_session_term(const dt_session *s, int variant, int term)
+{
+    return term_ran(&s->losses.terms[term], variant) ? s->term_sum[term] / (double)s->batches : (double)NAN;
 }
 
 double dt_session_gradient_norm(const dt_session *s, int variant, int network)

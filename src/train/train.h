@@ -189,6 +189,9 @@ typedef struct dt_subjects {
 duet_status dt_evaluate(const dt_subjects *of, dt_loader *loader, float *const *keep, dt_error_products *errors, const volatile int *stop,
                         dt_evaluation *out, duet_error *err);
 
+/* Says what the loader skipped in the pass that has ended ("epoch 3"), if anything. */
+void dt_say_skipped(dt_loader *loader, const char *pass, const dt_log_sink *log);
+
 /* The batch for evaluating `images` pictures: 250, or a nearby divisor that leaves no incomplete last batch. */
 size_t dt_evaluation_batch(size_t images);
 
@@ -271,16 +274,21 @@ typedef struct dt_session {
     dt_device *device;
     dt_graph *graph;          /* the training step */
     dt_peers peers;
-    dt_losses losses; /* its nodes can be read after a step: losses, terms, choice; a term only when its variant ran */
+    dt_mixing mixing;         /* what peers.targets.mixing points to, with data.mixup */
+    dt_losses losses; /* its nodes can be read after a step: losses, terms (of its last batch; a term only when its variant ran), choice */
     double forward_macs; /* multiply-adds of all networks forward, for a batch */
     dt_state *state;
     dt_program *step;
+    /* The step under way, or the last one: what of it has run, and sums over that. A step is train.accumulate batches. */
+    int64_t batches;
+    double loss_sum[DT_MAX_NETWORKS], term_sum[DT_MAX_TERMS];
     dt_text left_out[DT_MAX_NETWORKS]; /* what of a network is not from its init file; empty: all is, or there is none */
     dt_node image[DT_MAX_NETWORKS]; /* input of each network; the same node when views are shared */
     int n_views;
+    dt_node class_weights;          /* what peers.targets.class_weights points to, where there are such */
     dt_node time, dropout_key; /* inputs that all networks share; DT_NONE where the task or the models have none */
     size_t image_count;       /* floats of one picture */
-    int32_t dropout;          /* what dropout_key is set to: the number of the step, from 0 */
+    int32_t dropout;          /* what dropout_key is set to: the number of the batch, from 0 */
     /* Tokens of the updates, non-zero when a gradient was not finite; DT_NONE where a variant does not update a network. */
     dt_node finite[DT_MAX_VARIANTS][DT_MAX_NETWORKS];
     dt_inference eval[DT_MAX_NETWORKS]; /* of every network, once dt_session_prepare_evaluation was called; with averaged weights where there are such */
@@ -291,19 +299,22 @@ typedef struct dt_session {
  * seed). data must hold the training images left after the validation split was taken: methods are checked with it. */
 duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err);
 void dt_session_destroy(dt_session *s);
+/* Class weights that follow from the data (task.class_weights: balanced): of each class. Until then all are 1. */
+void dt_session_weigh_classes(dt_session *s, const float *weights);
 /* How teachers and students meet in ADM: a table of at most 80 columns, nothing where there is no ADM. */
 void dt_session_meetings(const dt_session *s, dt_text *out);
 /* Compiles `eval`: every network in inference mode, on the session's own weights. A second call does nothing. */
 duet_status dt_session_prepare_evaluation(dt_session *s, dt_network_size size, duet_error *err);
 /* Networks whose parameters a step changes: neither frozen nor without a loss in every variant. */
 bool dt_session_trains(const dt_session *s, int network);
-/* One step on a batch of exactly train.batch images: writes inputs, runs, chooses, runs. epoch: from 0. lr: before
- * lr_scale. *variant: which ran (may be NULL). Allocates nothing.
+/* A batch of exactly train.batch images: writes inputs, runs, chooses, runs. Weights change with every train.accumulate-th call, which
+ * ends a step; lr and epoch are the step's. epoch: from 0. lr: before lr_scale. *variant: which ran (may be NULL). Allocates nothing.
  * Errors:  DUET_NUMERIC names network, tensor and what to try when a loss or a gradient is not finite (the update has
  *          been made: the state is spoilt); DUET_DEVICE. */
 duet_status dt_session_step(dt_session *s, const dt_batch *batch, uint32_t epoch, double lr, int *variant,
                             duet_error *err);
-/* The loss of a network in the step that ran variant `variant`; NAN where it has none. */
+/* The loss of a network, or a term, in the step that ran variant `variant`: the mean over its batches; NAN where it has none. */
+double dt_session_term(const dt_session *s, int variant, int term);
 double dt_session_loss(const dt_session *s, int variant, int network);
 /* The 2-norm of a network's gradients in that step, before clipping; NAN where it was not updated, or without train.clip_norm. */
 double dt_session_gradient_norm(const dt_session *s, int variant, int network);

@@ -4,6 +4,7 @@
  *     session.c     recipe -> graph -> program; one step
  *     evaluate.c    networks in inference mode, measures over a data set
  *     weights.c     one network <-> one safetensors file
+ *     twins.c       which network a file fits that does not fit the one it was meant for
  *     rates.c       learning rates of single layers
  *     trained.c     a safetensors file, ready to be used
  *     sample.c      pictures from a network that denoises
@@ -30,6 +31,15 @@ duet_status dt_check_finite(const char *network, const char *tensor, const float
 duet_status dt_check_saved(const dt_saved_tensor *found, const dt_tensor *t, duet_error *err);
 /* "[16, 3, 3, 3]" into text; returns text. */
 const char *dt_file_shape_text(int rank, const size_t *shape, char text[96]);
+
+/* ---- twins.c ---------------------------------------------------------------------------------------------------- */
+
+/* The first built-in network whose tensors the file has, last layers of any number of classes, and no others; NULL: there is none, or it is
+ * the one that not_this is (may be NULL). */
+const dt_model *dt_model_of_weights(const dt_saved *file, const dt_network_state *not_this);
+/* After the weights of a file were refused for their names or shapes: adds "; these are the shapes of resnet50: HOWresnet50" to err where
+ * that is so and the file does not say itself what it holds. err may be NULL. */
+void dt_name_twin(const char *path, const dt_network_state *n, const char *how, duet_error *err);
 
 /* ---- rates.c: learning rates of single layers ------------------------------------------------------------------- */
 
@@ -89,13 +99,15 @@ duet_status dt_checkpoint_load(dt_session *s, dt_run_state *run, const char *pat
 bool dt_three_floats(const char *text, float out[3]);
 /* Names of classes, a line each, for weights files; nothing where there are none, or one of them is no line. */
 duet_status dt_class_lines(const dt_data_facts *f, dt_text *out, duet_error *err);
+/* Weights of classes where the recipe has such, and says the least and the greatest: [classes], from dt_alloc; NULL: it has none. indices, n: the
+ * training images that are learned from. Errors: DUET_RECIPE: balanced, and a class has none, or the classes are not known; DUET_MEMORY. */
+duet_status dt_class_weights(const dt_recipe *r, const dt_source *source, const uint32_t *indices, size_t n, const dt_log_sink *log, float **out,
+                             duet_error *err);
 /* Mean and deviation of the training images that are learned from (indices NULL: all), as they are judged, into *facts. */
 duet_status dt_measure_normalisation(const dt_recipe *r, const dt_source *source, const uint32_t *indices, size_t n, const dt_log_sink *log,
                                      dt_data_facts *facts, duet_error *err);
 /* The same, as a weights file of the run has it. */
 duet_status dt_normalisation_of_weights(const char *path, dt_data_facts *facts, duet_error *err);
-/* Says what the loader skipped in the pass that has ended ("epoch 3"), if anything. */
-void dt_say_skipped(dt_loader *loader, const char *pass, const dt_log_sink *log);
 
 /* ---- run_folder.c ---------------------------------------------------------------------------------------------- */
 

@@ -114,9 +114,10 @@ static duet_status read_card(dt_trained *c, const char *path, const dt_trained_s
     c->epoch = whole_number(dt_saved_metadata(file, "epoch"), -1);
     read_normalisation(c, file);
     snprintf(c->data, sizeof c->data, "%s", data ? data : "");
+    const dt_model *fits = model || said ? NULL : dt_model_of_weights(file, NULL);
     if (!model && !said)
-        st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; name it, for example --model resnet20",
-                     path);
+        st = dt_fail(err, DUET_FORMAT, "%s: does not say which model it holds; %s --model %s", path,
+                     fits ? "these are the shapes of one that is built in:" : "name it, for example", fits ? fits->name : "resnet20");
     else if ((st = find_model(c, file, model ? model : said, model != NULL, err)))
         dt_context(err, "%s", path);
     else if (!(c->task = dt_task_find(dt_model_task(c->model), err)))
@@ -179,7 +180,7 @@ duet_status dt_trained_open(const char *path, const dt_trained_spec *spec, dt_tr
     if (!st) st = dt_inference_describe(0, c->model->name, c->model, own_size(c, batch ? batch : default_batch(c->model)), &c->network, err);
     if (!st)
         st = dt_state_create(c->device, c->network.graph, (const char *const[]){c->model->name}, 1, &c->state, err);
-    if (!st) st = dt_weights_load(c->state, 0, path, err);
+    if (!st && (st = dt_weights_load(c->state, 0, path, err))) dt_name_twin(path, &c->state->networks[0], "--model ", err);
     if (!st && c->task->needs & DT_NEEDS_NOISE) {
         c->signal = dt_alloc((size_t)c->config.timesteps, sizeof *c->signal);
         c->noise = dt_alloc((size_t)c->config.timesteps, sizeof *c->noise);

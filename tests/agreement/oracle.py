@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 import models
+import philox
 
 REAL = torch.float64 if os.environ.get("ORACLE_F64") else torch.float32
 MEAN = torch.tensor([0.5071, 0.4867, 0.4408], dtype=torch.float64)
@@ -27,13 +28,22 @@ def normalise(pixels):
 # ---- pieces ------------------------------------------------------------------------------------------------------
 
 
+def of_label(x, y):
+    """What x [n, classes] has for the labels y: a class for each, [n], or shares of classes, [n, classes]."""
+    return x.gather(1, y[:, None]).squeeze(1) if y.dim() == 1 else (x * y).sum(dim=1)
+
+
+def shares(y, classes):
+    return F.one_hot(y, classes).double() if y.dim() == 1 else y
+
+
 def cross_entropy(logits, y):
-    return -F.log_softmax(logits, dim=1).gather(1, y[:, None]).mean()
+    return -of_label(F.log_softmax(logits, dim=1), y).mean()
 
 
 def smoothed_cross_entropy(logits, y, smoothing):
     log_p = F.log_softmax(logits, dim=1)
-    own = -log_p.gather(1, y[:, None]).squeeze(1)
+    own = -of_label(log_p, y)
     return ((1 - smoothing) * own - smoothing * log_p.mean(dim=1)).mean()
 
 
@@ -112,13 +122,13 @@ def kdcl(step, target="minlogit", temperature=2.0, weight=1.0, warmup_epochs=0):
 
 def naive_target(z, y):
     stacked = torch.stack(z)  # [K, n, classes]
-    each = -F.log_softmax(stacked, dim=2).gather(2, y.view(1, -1, 1).expand(len(z), -1, 1)).squeeze(2)
+    each = torch.stack([-of_label(F.log_softmax(logits, dim=1), y) for logits in z])
     best = each.argmin(dim=0)
     return stacked[best, torch.arange(len(y))]
 
 
 def minlogit_target(z, y):
-    return torch.stack([a - a.gather(1, y[:, None]) for a in z]).min(dim=0).values
+    return torch.stack([a - of_label(a, y)[:, None] for a in z]).min(dim=0).values
 
 
 def linear_target(z, y):
@@ -186,7 +196,7 @@ def general_weights(held_out_logits, held_out_labels):
 def is_expert(teacher, student, y, criterion):
     """SwitOKD's switch for one pair: does the teacher pause?"""
     with torch.no_grad():
-        onehot = F.one_hot(y, teacher.shape[1])
+        onehot = shares(y, teacher.shape[1])
         p_t, p_s = F.softmax(teacher, dim=1), F.softmax(student, dim=1)
         s = (p_s - onehot).abs().sum(dim=1).mean()
         u = (p_t - onehot).abs().sum(dim=1).mean()
@@ -239,7 +249,7 @@ def view_of(view, network, features, y):
     if view == "class":
         return torch.einsum("kc,nchw->nkhw", centred_head(network), features)
     if view == "label":
-        value = (centred_head(network)[y][:, :, None, None] * features).sum(dim=1)
+        value = ((shares(y, len(centred_head(network))) @ centred_head(network))[:, :, None, None] * features).sum(dim=1)
         low, high = value.amin(dim=(1, 2), keepdim=True), value.amax(dim=(1, 2), keepdim=True)
         return (value - low) / (high - low)
     assert view == "attention"
@@ -280,7 +290,7 @@ def modulated(network, features, weights, y):
     pooled = (weights[:, None] * features).mean(dim=(2, 3))
     head = models.head(network)
     logits = F.linear(pooled, head.weight.double(), head.bias.double())
-    each = -F.log_softmax(logits, dim=1).gather(1, y[:, None]).squeeze(1)
+    each = -of_label(F.log_softmax(logits, dim=1), y)
     return each * (weights.sum(dim=(1, 2)) > 0)
 
 
@@ -345,7 +355,7 @@ class Training:
         kept = np.setdiff1d(np.arange(len(labels)), np.asarray(held_out, dtype=int))
         self.x, self.y = normalise(pixels[kept]), torch.from_numpy(labels[kept].astype(np.int64))
         self.unseen = (pixels[list(held_out)], torch.from_numpy(labels[list(held_out)].astype(np.int64)))
-        self.steps, self.held_out = 0, None
+        self.steps, self.held_out, self.mixup = 0, None, recipe["data"].get("mixup", 0)
 
     def optimiser(self, net, network):
         rate = self.settings["lr"] * network.get("lr_scale", 1.0)
@@ -373,30 +383,50 @@ class Training:
                 self.nets[i].named_parameters()}
 
     def step(self):
-        """One step; ({network name: loss}, the switch's outcome)."""
-        batch = self.settings["batch"]
-        epoch, place = divmod(self.steps, len(self.y) // batch)
+        """One step; ({network name: loss}, the switch's outcome). With `accumulate` it is made of several batches."""
+        batch, parts = self.settings["batch"], self.settings.get("accumulate", 1)
+        epoch, place = divmod(self.steps, len(self.y) // (batch * parts))
         self.steps += 1
         if place == 0 and len(self.unseen[1]):
             self.held_out = look(self.nets, self.unseen[0]), self.unseen[1]
-        here = slice(place * batch, (place + 1) * batch)
+        sums = {}
+        for k in range(place * parts, (place + 1) * parts):
+            losses, outcome = self.batch(slice(k * batch, (k + 1) * batch), epoch)
+            collect(self.nets, losses, parts, fresh=k == place * parts)
+            for i, loss in losses.items():
+                sums[i] = sums.get(i, 0) + loss.item()
+        for i in sums:
+            self.optimisers[i].step()
+        return {self.networks[i]["name"]: loss / parts for i, loss in sums.items()}, outcome
 
+    def batch(self, here, epoch):
+        """Losses of one batch."""
+        x, y = self.x[here], self.y[here]
+        if self.mixup:
+            x, y = self.mixed(x, y, epoch, here.start // len(y))
         before = [{name: b.clone() for name, b in net.named_buffers()} for net in self.nets]
         results = []
         for n, net in zip(self.networks, self.nets):
             net.train(not n.get("frozen"))
             still(net, n)
-            results.append(net(self.x[here]))
-        step = Step(self.networks, [r[0].double() for r in results], [r[1] for r in results], self.y[here], epoch,
+            results.append(net(x))
+        step = Step(self.networks, [r[0].double() for r in results], [r[1] for r in results], y, epoch,
                     self.settings.get("label_smoothing", 0.0))
         step.held_out = self.held_out
         losses, outcome = self.losses(step)
-        update(self.nets, self.optimisers, losses)
         if self.method.get("pause_statistics"):
             for i in range(len(self.nets)):
                 if i not in losses:
                     self.nets[i].load_state_dict({**self.nets[i].state_dict(), **before[i]})
-        return {self.networks[i]["name"]: loss.item() for i, loss in losses.items()}, outcome
+        return losses, outcome
+
+    def mixed(self, x, y, epoch, place):
+        """Pictures and labels mixed by the share and the permutation that duet draws for this batch of the pass."""
+        share, partner = philox.mixup(len(y), self.mixup, self.settings["seed"], epoch, place)
+        rest = np.float32(1) - share
+        classes = len(models.head(self.nets[0]).weight)
+        return (float(share) * x + float(rest) * x[partner],
+                float(share) * shares(y, classes) + float(rest) * shares(y[partner], classes))
 
     def losses(self, step):
         """{network: its loss} of those that learn in this step, and the outcome."""
@@ -438,14 +468,12 @@ def train(recipe, start, pixels, labels, steps, held_out=()):
     return out
 
 
-def update(nets, optimisers, losses):
-    """All gradients from the one forward, then all updates: nobody sees another's new weights."""
-    learning = {i: [p for p in nets[i].parameters() if p.requires_grad] for i in losses}
-    gradients = {i: torch.autograd.grad(loss, learning[i], retain_graph=True) for i, loss in losses.items()}
-    for i, grads in gradients.items():
-        for parameter, gradient in zip(learning[i], grads):
-            parameter.grad = gradient
-        optimisers[i].step()
+def collect(nets, losses, parts, fresh):
+    """All gradients from the one forward, before any update: nobody sees another's new weights."""
+    for i, loss in losses.items():
+        learning = [p for p in nets[i].parameters() if p.requires_grad]
+        for parameter, gradient in zip(learning, torch.autograd.grad(loss / parts, learning, retain_graph=True)):
+            parameter.grad = gradient if fresh else parameter.grad + gradient
 
 
 def look(nets, pixels):

@@ -1,8 +1,10 @@
 """duet's random numbers, in numpy: Philox4x32-10 (Salmon et al., SC 2011), whose counter is laid out by purpose, epoch and
 index, and the ways of making whole numbers and normals of its words. See src/base/random.c."""
+import math
+
 import numpy as np
 
-INIT, SHUFFLE, AUGMENT, SHAPES, SPLIT, DROPOUT, TIMESTEP, NOISE, VALIDATION, SAMPLE = range(1, 11)
+INIT, SHUFFLE, AUGMENT, SHAPES, SPLIT, DROPOUT, TIMESTEP, NOISE, VALIDATION, SAMPLE, MIXUP = range(1, 12)
 
 MASK = np.uint64(0xFFFFFFFF)
 
@@ -56,3 +58,52 @@ def normals(count, *stream):
     pairs = words(2 * count, *stream).reshape(-1, 2).astype(np.float64)
     u, v = (pairs[:, 0] + 1) * 2.0**-32, pairs[:, 1] * 2.0**-32
     return (np.sqrt(-2 * np.log(u)) * np.cos(2 * np.pi * v)).astype(np.float32)
+
+
+class Stream:
+    """A stream read from its start, a number at a time."""
+
+    def __init__(self, *stream):
+        self.words = iter(words(1 << 16, *stream).tolist())
+
+    def below(self, n):
+        while True:
+            product = next(self.words) * n
+            if product & 0xFFFFFFFF >= (1 << 32) % n:
+                return product >> 32
+
+    def uniform(self):
+        """(0, 1], with 53 bits."""
+        high, low = next(self.words) >> 5, next(self.words) >> 6
+        return ((high << 26 | low) + 1) * 2.0**-53
+
+    def normal(self):
+        u, v = self.uniform(), self.uniform()
+        return math.sqrt(-2 * math.log(u)) * math.cos(2 * math.pi * v)
+
+    def log_gamma(self, alpha):
+        """Marsaglia and Tsang 2000; below 1 by way of alpha + 1."""
+        smaller = math.log(self.uniform()) / alpha if alpha < 1 else 0.0
+        d = (alpha + 1 if alpha < 1 else alpha) - 1 / 3
+        while True:
+            x, u = self.normal(), self.uniform()
+            v = (1 + x / math.sqrt(9 * d))**3
+            if v > 0 and math.log(u) < 0.5 * x * x + d - d * v + d * math.log(v):
+                return math.log(d * v) + smaller
+
+    def beta(self, alpha):
+        x, y = self.log_gamma(alpha), self.log_gamma(alpha)
+        return 1 / (1 + math.exp(y - x)) if y - x < 700 else 0.0
+
+    def permutation(self, n):
+        order = list(range(n))
+        for left in range(n, 1, -1):
+            at = self.below(left)
+            order[left - 1], order[at] = order[at], order[left - 1]
+        return order
+
+
+def mixup(n, alpha, seed, epoch, step):
+    """(the share, as float32, and the partners) of a batch of n."""
+    stream = Stream(seed, MIXUP, epoch, step)
+    return np.float32(stream.beta(alpha)), stream.permutation(n)

@@ -1,9 +1,10 @@
 """What a user gets wrong is said in one line, with the place and the mend, and the exit code is 1 or 2."""
+import json
 import os
 import stat
 import unittest
 
-from program import Case, write_cifar100
+from program import Case, duet, write_cifar100
 
 
 class CommandLine(Case):
@@ -112,6 +113,39 @@ class Weights(Case):
         self.run_bad(1, "eval", cut, "--data", "cifar100", "--path", self.data, says=["cut.safetensors", "cut short or damaged"])
         out = self.folder / "no" / "logits"
         self.run_bad(1, "eval", good, "--data", "cifar100", "--path", self.data, "--logits", out, says="no/logits")
+
+    def anonymous(self, network, model):
+        """Weights that do not say which network they are of, as files from elsewhere."""
+        self.run_ok("train", self.recipe, "--out", model, "--max-steps", 1, "--quiet", "--set", f"networks.{network}.model={model}")
+        data = (self.folder / model / f"{network}.safetensors").read_bytes()
+        n = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:8 + n])
+        del header["__metadata__"]
+        header = json.dumps(header).encode()
+        path = self.folder / f"{model}.safetensors"
+        path.write_bytes(len(header).to_bytes(8, "little") + header + data[8 + n:])
+        return path.name
+
+    def test_weights_of_a_near_twin_name_it(self):
+        """The same layers under other names, or of another width: the built-in network that the file fits is named."""
+        for theirs, ours in (("resnet18_cifar", "resnet18"), ("resnet8x4", "resnet8")):
+            with self.subTest(file=theirs, network=ours):
+                weights = self.anonymous("student", theirs)
+                train = ["train", self.recipe, "--out", "run", "--set", f"networks.student.model={ours}", "--set", f"networks.student.init={weights}"]
+                self.run_bad(1, *train, says=[weights, f"these are the shapes of {theirs}: set networks[].model: {theirs}"])
+                self.assertFalse((self.folder / "run").exists())
+                evaluate = ["eval", weights, "--data", "cifar100", "--path", self.data, "--classes", 100]
+                self.run_bad(1, *evaluate, "--model", ours, says=f"these are the shapes of {theirs}: --model {theirs}")
+                self.run_bad(1, *evaluate, says=["does not say which model it holds", f"--model {theirs}"])
+
+    def test_weights_of_other_classes_or_of_nothing_known_name_no_twin(self):
+        weights = self.anonymous("student", "resnet14")
+        train = ["train", self.recipe, "--out", "run", "--set", f"networks.student.init={weights}", "--set", "data.name=shapes", "--set", "data.path="]
+        for more, says in ((["networks.student.model=resnet14"], "`init_head: new`"), (["networks.student.model=resnet8"], "these are the shapes of resnet14")):
+            code, _, err = duet(*train, "--set", *more, cwd=self.folder)
+            self.assertEqual(code, 1)
+            self.assertIn(says, err)
+            self.assertEqual("these are the shapes" in err, "shapes" in says)
 
 
 if __name__ == "__main__":

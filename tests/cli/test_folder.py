@@ -121,6 +121,27 @@ class Broken(Folder):
         epochs = [json.loads(line) for line in (self.folder / "one" / "log.jsonl").read_text().splitlines()]
         self.assertEqual([e["skipped"] for e in epochs if e["event"] == "epoch"], [1, 1])
 
+    def test_an_evaluation_skips_and_counts_like_a_training(self):
+        (self.pictures / "val" / "cat" / "none.png").write_bytes(b"text")
+        whole = (self.pictures / "val" / "bear" / "0.jpg").read_bytes()
+        (self.pictures / "val" / "bear" / "cut.jpg").write_bytes(whole[:-20])
+        self.run_ok("train", self.recipe, "--out", "run", "--set", "data.on_error=skip", "--set", "train.epochs=1")
+        evaluate = ["eval", "run/student.safetensors", "--path", "pictures"]
+        self.run_bad(1, *evaluate, says=("none.png", "neither a PNG nor a JPEG"))
+        out = " ".join(self.run_ok(*evaluate, "--skip").split())
+        self.assertIn("left out: pictures/val/cat/none.png: neither a PNG nor a JPEG", out)
+        self.assertIn("1 of 11 validation pictures cannot be read and are left out", out)
+        self.assertIn("test pictures: 1 picture could not be read; the next one stood in its place. The first: pictures/val/bear/cut.jpg", out)
+        found = json.loads(self.run_ok(*evaluate, "--skip", "--json"))
+        self.assertEqual([found[key] for key in ("images", "left_out", "skipped")], [10, 1, 1])
+        epoch = next(e for e in map(json.loads, (self.folder / "run" / "log.jsonl").read_text().splitlines()) if e["event"] == "epoch")
+        self.assertAlmostEqual(found["ce"], epoch["test"]["student"]["ce"], places=5)
+        (self.pictures / "val" / "cat" / "none.png").unlink()
+        self.run_bad(1, *evaluate, says=("bear/cut.jpg", "damaged JPEG"))
+        (self.pictures / "val" / "bear" / "cut.jpg").unlink()
+        found = json.loads(self.run_ok(*evaluate, "--skip", "--json"))
+        self.assertEqual([found[key] for key in ("images", "left_out", "skipped")], [9, 0, 0])
+
     def test_a_class_of_which_nothing_is_left(self):
         for path in (self.pictures / "train" / "bear").iterdir():
             path.write_bytes(b"text")

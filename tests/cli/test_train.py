@@ -53,6 +53,25 @@ class Output(Case):
         self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1, DUET_DATA=str(self.folder / "all"))
 
 
+class Mixup(Case):
+    def test_it_is_said_by_the_run_and_by_the_plan(self):
+        out = self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1, "--set", "data.mixup=0.4")
+        self.assertIn("mixup 0.4: training images are mixed two by two", " ".join(out.split()))
+        self.assertEqual(json.loads((self.folder / "run" / "log.jsonl").read_text().splitlines()[0])["mixup"], 0.4)
+        self.assertIn("mixup: 0.4", (self.folder / "run" / "recipe.yaml").read_text())
+        self.assertIn("images mixed two by two, mixup 0.4", self.run_ok("plan", self.recipe, "--set", "data.mixup=0.4"))
+        self.assertNotIn("mixup", self.run_ok("plan", self.recipe) + self.run_ok("train", self.recipe, "--out", "plain", "--max-steps", 1))
+
+    def test_where_it_cannot_be(self):
+        self.run_bad(2, "train", self.recipe, "--set", "data.mixup=-1", says=["data.mixup", "a number from 0 to 1000"])
+        self.run_bad(2, "train", self.recipe, "--set", "data.mixup=on", says=["data.mixup", "found on"])
+        self.run_bad(2, "train", self.recipe, "--set", "data.mixup=1", "--set", "method={name: kdcl, target: linear}",
+                     says=["target: linear", "mixup gives it two", "remove `mixup`"])
+        for task, model, why in (("segment", "seg8", "a mixed one would have two"), ("denoise", "unet_c8", "no label that could be shared out")):
+            self.run_bad(2, "train", self.recipe, "--set", f"task={{name: {task}}}", "--set", f"networks.student.model={model}", "--set",
+                         f"networks.teacher.model={model}", "--set", "data.mixup=0.2", says=["data.mixup: found 0.2", f"task {task}", why, "allowed here: 0"])
+
+
 class FineTuning(Case):
     """From 100 classes to the 20 of shapes."""
 

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The three philox4x32 10 lines of kat_vectors in the Random123 distribution. */
@@ -96,6 +97,75 @@ static void uniform_and_normal_have_their_moments(void **state)
     assert_true(fabs(fourth / N - 3) < 0.155);
 }
 
+/* Mean 1/2, variance 1 / (8 alpha + 4), kurtosis 3 - 6 / (2 alpha + 3): five deviations of each mean over N draws. */
+static void beta_has_its_moments(void **state)
+{
+    (void)state;
+    enum { N = 100000 };
+    static const double alphas[] = {0.05, 0.2, 0.4, 1, 1.5, 4, 100};
+    for (size_t k = 0; k < DT_COUNT(alphas); k++) {
+        const double a = alphas[k], variance = 1 / (8 * a + 4), kurtosis = 3 - 6 / (2 * a + 3);
+        dt_rng r = dt_rng_make(3, DT_PURPOSE_TEST, 0, k);
+        double sum = 0, square = 0, cube = 0, fourth = 0;
+        for (int i = 0; i < N; i++) {
+            const double x = dt_rng_beta(&r, a) - 0.5;
+            assert_true(x >= -0.5 && x <= 0.5);
+            sum += x, square += x * x, cube += x * x * x, fourth += x * x * x * x;
+        }
+        const double five = 5 / sqrt((double)N);
+        assert_true(fabs(sum / N) < five * sqrt(variance));
+        assert_true(fabs(cube / N) < five * pow(variance, 1.5) * sqrt(15)); /* at most that of a normal */
+        assert_true(fabs(square / N - variance) < five * variance * sqrt(kurtosis - 1) + 1e-12);
+        assert_true(fabs(fourth / N / (variance * variance) - kurtosis) < five * sqrt(96));
+    }
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Kolmogorov and Smirnov's distance from distribution functions that are known in closed form: 2.2 / sqrt(N) is exceeded once in 8000. */
+static void beta_has_its_distribution(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    static double x[N];
+    static const double alphas[] = {0.5, 1, 2, 3};
+    for (size_t k = 0; k < DT_COUNT(alphas); k++) {
+        dt_rng r = dt_rng_make(4, DT_PURPOSE_TEST, 0, k);
+        for (int i = 0; i < N; i++) x[i] = dt_rng_beta(&r, alphas[k]);
+        qsort(x, N, sizeof *x, ascending);
+        double apart = 0;
+        for (int i = 0; i < N; i++) {
+            const double u = x[i], below = k == 0   ? 2 / 3.14159265358979323846 * asin(sqrt(u))
+                                           : k == 1 ? u
+                                           : k == 2 ? u * u * (3 - 2 * u)
+                                                    : u * u * u * (10 - 15 * u + 6 * u * u);
+            apart = fmax(apart, fmax((i + 1.0) / N - below, below - (double)i / N));
+        }
+        if (apart > 2.2 / sqrt((double)N)) fail_msg("alpha %g: %g apart", alphas[k], apart);
+    }
+}
+
+static void beta_of_a_tiny_alpha_is_0_or_1(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    static const double alphas[] = {1e-6, 1e-12, 1e-300, 5e-324};
+    for (size_t k = 0; k < DT_COUNT(alphas); k++) {
+        dt_rng r = dt_rng_make(5, DT_PURPOSE_TEST, 0, k);
+        int ones = 0;
+        for (int i = 0; i < N; i++) {
+            const float x = (float)dt_rng_beta(&r, alphas[k]);
+            if (!(x < 1e-30f || x == 1)) fail_msg("alpha %g: %g", alphas[k], (double)x);
+            ones += x == 1;
+        }
+        assert_in_range(ones, N / 2 - 79, N / 2 + 79); /* five deviations of 15.8 */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -104,6 +174,9 @@ int main(void)
         cmocka_unit_test(the_layout_of_streams_is_frozen),
         cmocka_unit_test(below_is_in_range_and_even),
         cmocka_unit_test(uniform_and_normal_have_their_moments),
+        cmocka_unit_test(beta_has_its_moments),
+        cmocka_unit_test(beta_has_its_distribution),
+        cmocka_unit_test(beta_of_a_tiny_alpha_is_0_or_1),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -364,6 +364,64 @@ static void errors_of_noise_are_counted_picture_by_picture(void **state)
     assert_close(e.sum[0][1], wanted, 1e-6, "both");
 }
 
+/* Everything that asks for the true class, of a picture that is share of one label and the rest of another, by what it says of either. */
+static void of_mixed_pictures_each_label_counts_to_its_share(void **state)
+{
+    (void)state;
+    enum { LOSS, SMOOTHED, EACH, RELATIVE, EVIDENCE, CAM, WEIGHTED, RIGHT, TRUTH, KINDS };
+    static const int32_t labels[2][N] = {{4, 0, 2}, {1, 0, 3}};
+    static const float share = 0.3f;
+    float values[3][KINDS][N * PLACES * CLASSES] = {{{0}}}; /* of the first labels, of the second, of both mixed */
+    size_t count[KINDS] = {0};
+    for (int k = 0; k < 3; k++) {
+        fixture f;
+        begin(&f);
+        memcpy(f.labels, labels[k % 2], sizeof f.labels);
+        const dt_mixing mixing = {.labels = dt_input(f.g, "others", DT_INDEX, (dt_shape){N, 1, 1, 1}), .share = dt_input(f.g, "share", DT_REAL, (dt_shape){1, 1, 1, 1})};
+        if (k == 2) f.targets.mixing = &mixing;
+        dt_node logits, x[KINDS];
+        x[LOSS] = dt_task_classify.loss(f.g, &f.own, &f.targets);
+        f.config.label_smoothing = 0.2;
+        x[SMOOTHED] = dt_task_classify.loss(f.g, &f.own, &f.targets);
+        x[EACH] = dt_task_classify.unit_loss(f.g, f.own.output, &f.targets);
+        x[RELATIVE] = dt_task_classify.relative(f.g, f.own.output, &f.targets);
+        x[EVIDENCE] = dt_task_classify.label_evidence(f.g, &f.own, &f.targets);
+        x[CAM] = dt_task_classify.activation(f.g, &f.own, &f.targets);
+        x[WEIGHTED] = dt_task_classify.weighted_loss(f.g, &f.own, f.weights, &f.targets, &logits);
+        x[RIGHT] = dt_task_classify.accuracy(f.g, logits, &f.targets);
+        x[TRUTH] = dt_task_classify.distance_to_truth(f.g, &f.own, &f.targets);
+        for (int i = 0; i < KINDS; i++) {
+            count[i] = dt_shape_count(dt_shape_of(f.g, x[i]));
+            want(&f, x[i]);
+        }
+        run(&f);
+        if (k == 2) {
+            dt_program_write(f.e.program, mixing.labels, labels[1], N);
+            dt_program_write(f.e.program, mixing.share, &share, 1);
+            evaluation_run(&f.e, -1);
+        }
+        for (int i = 0; i < KINDS; i++) dt_program_read(f.e.program, f.out[i], values[k][i], count[i]);
+        if (k == 2) { /* |p - truth|_1, the truth two classes of share and 1 - share, or one of both */
+            double wanted = 0;
+            for (int i = 0; i < N; i++) {
+                double lp[CLASSES];
+                log_softmax(f.z + i * CLASSES, 1, lp);
+                for (int c = 0; c < CLASSES; c++)
+                    wanted += fabs(exp(lp[c]) - (double)share * (c == labels[0][i]) - (1 - (double)share) * (c == labels[1][i])) / N;
+            }
+            assert_close((double)values[k][TRUTH][0], wanted, close, "distance to a mixed truth");
+        }
+        end(&f);
+    }
+    for (int i = 0; i < KINDS; i++)
+        for (size_t n = 0; n < count[i] && i != TRUTH; n++) {
+            const double a = (double)values[0][i][n], b = (double)values[1][i][n], wanted = (double)share * a + (1 - (double)share) * b;
+            if (i != CAM) assert_close((double)values[2][i][n], wanted, close * 10 * (1 + fabs(wanted)), "of both labels");
+            else assert_close((double)values[2][CAM][n], fmax((double)values[2][EVIDENCE][n], 0), close, "what speaks for either");
+        }
+    assert_true(fabs((double)values[2][LOSS][0] - (double)values[0][LOSS][0]) > 0.01);
+}
+
 static void an_unknown_task_is_refused_with_the_known_ones(void **state)
 {
     (void)state;
@@ -393,6 +451,7 @@ int main(void)
         cmocka_unit_test(pairs_count_equal_answers_and_average_kl),
         cmocka_unit_test(errors_of_pixels_are_counted_where_there_is_a_label),
         cmocka_unit_test(errors_of_noise_are_counted_picture_by_picture),
+        cmocka_unit_test(of_mixed_pictures_each_label_counts_to_its_share),
         cmocka_unit_test(an_unknown_task_is_refused_with_the_known_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,7 +9,7 @@
 
 typedef struct rows_state {
     dt_cpu_state common;
-    size_t rows, c;
+    size_t rows, c, step; /* step: from row to row of what is picked from; 0: all pick from one */
     float number; /* a.real: scale or eps */
 } rows_state;
 
@@ -25,7 +25,7 @@ static void pick(const rows_task *t, dt_cpu_share rows)
     const int32_t *index = t->in[1];
     float *y = t->out[0];
     for (size_t r = rows.begin; r < rows.end; r++)
-        y[r] = index[r] >= 0 && (size_t)index[r] < t->s->c ? x[r * t->s->c + (size_t)index[r]] : 0;
+        y[r] = index[r] >= 0 && (size_t)index[r] < t->s->c ? x[r * t->s->step + (size_t)index[r]] : 0;
 }
 
 static void pick_grad(const rows_task *t, dt_cpu_share rows)
@@ -73,10 +73,12 @@ static int run_rows(void *state, void *const *in, void *const *out, void *scratc
 duet_status dt_cpu_classify(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
     const dt_shape wide = op->kind == DT_OP_PICK_GRAD ? op->out[0] : op->in[op->kind == DT_OP_COSINE_GRAD ? 1 : 0];
-    rows_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(wide), err);
+    const bool table = op->kind == DT_OP_PICK && dt_cpu_places(wide) == 1;
+    rows_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(table ? op->out[0] : wide), err);
     if (!s) return DUET_MEMORY;
-    s->rows = dt_cpu_places(wide);
+    s->rows = dt_cpu_places(table ? op->out[0] : wide);
     s->c = wide.c;
+    s->step = table ? 0 : wide.c;
     if (op->kind != DT_OP_PICK && op->kind != DT_OP_PICK_GRAD) s->number = (float)op->a.real;
     return dt_cpu_finish(&s->common, run_rows, 0, out);
 }

@@ -133,6 +133,8 @@ typedef struct dt_loops {
 
     /* ---- optimisers (loops_optimise.inc); true when every gradient was finite ------------------------------------- */
 
+    /* sum = (sum + gradient) * scale; with `first` sum = gradient * scale, and what was there is not read. */
+    bool (*collect)(float *sum, const float *gradient, size_t n, bool first, float scale);
     bool (*sgd)(const dt_update_blocks *b, size_t n, const dt_update_numbers *p);
     bool (*adam)(const dt_update_blocks *b, size_t n, const dt_update_numbers *p);
 

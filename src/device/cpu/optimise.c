@@ -1,5 +1,6 @@
 /* The optimiser's pass over one network's flat blocks: every block it has is read, and written, once; with clipping, a
- * pass over the gradients for their norm comes before it.
+ * pass over the gradients for their norm comes before it; where several runs make one update, one that sums them up comes
+ * first, in every run.
  *
  * The norm is the sum of the parts' sums, in double, in their order: like everything here it depends on the blocks'
  * length and on the number of threads. */
@@ -18,8 +19,10 @@ typedef struct part_result {
 typedef struct update_task {
     const dt_loops *loops;
     const dt_update *p;
+    const float *gradient; /* what weights follow: of this run, or the mean of several */
     bool clips;
     float clip;
+    float scale;           /* of the sum */
     part_result *results; /* [parts] */
 } update_task;
 
@@ -27,7 +30,16 @@ static void squares_part(void *task, int i, int parts)
 {
     const update_task *t = task;
     const dt_cpu_share floats = dt_cpu_share_of(t->p->n, CACHE_LINE_FLOATS, i, parts);
-    t->results[i].squares = t->loops->squares((const float *)t->p->gradient + floats.begin, floats.end - floats.begin);
+    t->results[i].squares = t->loops->squares(t->gradient + floats.begin, floats.end - floats.begin);
+}
+
+static void collect_part(void *task, int i, int parts)
+{
+    const update_task *t = task;
+    const dt_update *p = t->p;
+    const dt_cpu_share floats = dt_cpu_share_of(p->n, CACHE_LINE_FLOATS, i, parts);
+    t->results[i].finite = t->loops->collect((float *)p->sum + floats.begin, (const float *)p->gradient + floats.begin, floats.end - floats.begin,
+                                             p->summed == 0, t->scale);
 }
 
 static float *from(void *block, size_t begin) { return block ? (float *)block + begin : NULL; }
@@ -61,7 +73,7 @@ static bool update_range(const update_task *t, size_t begin, size_t end, double 
                                      .momentum = from(p->momentum, begin),
                                      .second = from(p->second, begin),
                                      .average = from(p->average, begin),
-                                     .gradient = (const float *)p->gradient + begin};
+                                     .gradient = t->gradient + begin};
     dt_update_numbers numbers = numbers_of(p, lr);
     numbers.clips = t->clips;
     numbers.clip = t->clip;
@@ -96,18 +108,38 @@ static void clip(update_task *t, dt_update *p, int parts)
     t->clip = factor < 1 ? (float)factor : 1;
 }
 
+static bool all_finite(const update_task *t, int parts)
+{
+    bool finite = true;
+    for (int i = 0; i < parts; i++) finite &= t->results[i].finite;
+    return finite;
+}
+
+/* Adds this run's gradients to the sum, which the last run of an update makes their mean. */
+static bool collect(update_task *t, dt_update *p, int parts, bool *last)
+{
+    *last = p->summed + 1 == p->rule.batches;
+    t->scale = *last ? 1 / (float)p->rule.batches : 1;
+    dt_cpu_divide(parts, collect_part, t);
+    p->summed = *last ? 0 : p->summed + 1;
+    t->gradient = p->sum;
+    return all_finite(t, parts);
+}
+
 static int run_update(void *state, void *const *in, void *const *out, void *scratch)
 {
     const dt_cpu_state *s = state;
     dt_update *p = in[0];
     float *not_finite = out[0];
-    update_task t = {.loops = s->device->loops, .p = p, .clip = 1, .results = scratch};
-    if (p->rule.clip_norm > 0) clip(&t, p, s->parts);
-    dt_cpu_divide(s->parts, update_part, &t);
-    not_finite[0] = 0;
-    for (int i = 0; i < s->parts; i++)
-        if (!t.results[i].finite) not_finite[0] = 1;
-    p->updates++;
+    update_task t = {.loops = s->device->loops, .p = p, .gradient = p->gradient, .clip = 1, .results = scratch};
+    bool last = true, finite = !p->sum || collect(&t, p, s->parts, &last);
+    if (last) {
+        if (p->rule.clip_norm > 0) clip(&t, p, s->parts);
+        dt_cpu_divide(s->parts, update_part, &t);
+        finite &= all_finite(&t, s->parts);
+        p->updates++;
+    }
+    not_finite[0] = finite ? 0 : 1;
     return 0;
 }
 
