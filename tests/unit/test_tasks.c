@@ -422,6 +422,35 @@ static void of_mixed_pictures_each_label_counts_to_its_share(void **state)
     assert_true(fabs((double)values[2][LOSS][0] - (double)values[0][LOSS][0]) > 0.01);
 }
 
+/* share CE_w(y) + (1 - share) CE_w(y'), CE_w = sum w[y] l(y) / sum w[y]: y' are y in another order. */
+static void weights_of_classes_go_with_each_of_two_labels(void **state)
+{
+    (void)state;
+    static const int32_t others[N] = {0, 2, 4};
+    static const float share = 0.3f, weights[CLASSES] = {0.5f, 1, 3, 0, 2};
+    fixture f;
+    begin(&f);
+    const dt_node table = dt_input(f.g, "class_weights", DT_REAL, (dt_shape){1, CLASSES, 1, 1});
+    const dt_mixing mixing = {.labels = dt_input(f.g, "others", DT_INDEX, (dt_shape){N, 1, 1, 1}), .share = dt_input(f.g, "share", DT_REAL, (dt_shape){1, 1, 1, 1})};
+    f.targets.class_weights = &table;
+    f.targets.mixing = &mixing;
+    const size_t loss = want(&f, dt_task_classify.loss(f.g, &f.own, &f.targets));
+    run(&f);
+    dt_program_write(f.e.program, table, weights, CLASSES);
+    dt_program_write(f.e.program, mixing.labels, others, N);
+    dt_program_write(f.e.program, mixing.share, &share, 1);
+    evaluation_run(&f.e, -1);
+    double wanted = 0, all = 0;
+    for (int i = 0; i < N; i++) {
+        double lp[CLASSES];
+        log_softmax(f.z + i * CLASSES, 1, lp);
+        wanted -= (double)share * (double)weights[f.labels[i]] * lp[f.labels[i]] + (1 - (double)share) * (double)weights[others[i]] * lp[others[i]];
+        all += (double)weights[f.labels[i]];
+    }
+    assert_close(scalar(&f, loss), wanted / all, close * wanted, "weighted loss of two labels");
+    end(&f);
+}
+
 static void an_unknown_task_is_refused_with_the_known_ones(void **state)
 {
     (void)state;
@@ -452,6 +481,7 @@ int main(void)
         cmocka_unit_test(errors_of_pixels_are_counted_where_there_is_a_label),
         cmocka_unit_test(errors_of_noise_are_counted_picture_by_picture),
         cmocka_unit_test(of_mixed_pictures_each_label_counts_to_its_share),
+        cmocka_unit_test(weights_of_classes_go_with_each_of_two_labels),
         cmocka_unit_test(an_unknown_task_is_refused_with_the_known_ones),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
