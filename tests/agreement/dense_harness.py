@@ -128,6 +128,10 @@ class DenseCase(AgreementCase):
         }
 
     @staticmethod
+    def images_per_step(recipe):
+        return recipe["train"]["batch"] * recipe["train"].get("accumulate", 1)
+
+    @staticmethod
     def held_out_of(events):
         return next(e for e in events if e["event"] == "start").get("held_out") or []
 
@@ -172,7 +176,7 @@ class SegmentCase(DenseCase):
             self.assertEqual(len(held), recipe["data"].get("validation", 0))
             return (x[held], y[held]) if held else None
 
-        steps_per_epoch = (images - recipe["data"].get("validation", 0)) // recipe["train"]["batch"]
+        steps_per_epoch = (images - recipe["data"].get("validation", 0)) // self.images_per_step(recipe)
         return self.agree_on(recipe, steps, batches, steps_per_epoch, start, held_out)
 
 
@@ -223,7 +227,7 @@ class DenoiseCase(DenseCase):
             self.assertEqual(len(held), validation)
             return self.validation_batch(pixels[held], kind) if held else None
 
-        return self.agree_on(recipe, steps, batches, (images - validation) // batch, start, held_out)
+        return self.agree_on(recipe, steps, batches, (images - validation) // self.images_per_step(recipe), start, held_out)
 
 
 def picture_noise(size, seed, purpose, epoch, index):

@@ -496,15 +496,29 @@ class Training:
     # -- one step
 
     def step(self):
-        """({network name: loss}, the switch's outcome)."""
+        """({network name: loss}, the switch's outcome). With `accumulate` a step is made of several batches."""
         epoch, place = divmod(self.steps, self.steps_per_epoch)
+        parts = self.settings.get("accumulate", 1)
         if place == 0 and self.unseen is not None:
             self.held_out = look(self.recipe, self.nets, self.unseen)
+        sums, gradients = {}, {}
+        for k in range(parts):
+            losses, outcome = self.batch(epoch, place * parts + k, self.steps * parts + k)
+            for i, loss in losses.items():
+                found = self.gradients(i, loss / parts)
+                gradients[i] = [a + b for a, b in zip(gradients[i], found)] if k else found
+                sums[i] = sums.get(i, 0) + loss.item()
+        self.update(gradients)
+        self.steps += 1
+        return {self.networks[i]["name"]: loss / parts for i, loss in sums.items()}, outcome
+
+    def batch(self, epoch, place, number):
+        """Losses of one batch, the number-th of the training."""
         before = [{name: b.clone() for name, b in net.named_buffers()} for net in self.nets]
         for i, (n, net) in enumerate(zip(self.networks, self.nets)):
             net.train(not n.get("frozen"))
             if self.dropout:
-                dictate_dropout(net, lambda *a, i=i, k=self.steps: self.dropout(i, k, *a))
+                dictate_dropout(net, lambda *a, i=i, k=number: self.dropout(i, k, *a))
         step = make_step(self.recipe, self.nets, self.batches(epoch, place), epoch)
         step.held_out = self.held_out
         method = dict(self.recipe["method"])
@@ -512,17 +526,14 @@ class Training:
         if self.recipe.get("adm") is not None:
             losses = add_adm(step, losses, **self.recipe["adm"], patch=self.recipe["task"].get("patch", 4))
         losses = {i: loss for i, loss in losses.items() if i in self.optimisers}
-        self.update(losses)
         if method.get("pause_statistics"):
             for i in range(len(self.nets)):
                 if i not in losses:
                     self.nets[i].load_state_dict({**self.nets[i].state_dict(), **before[i]})
-        self.steps += 1
-        return {self.networks[i]["name"]: loss.item() for i, loss in losses.items()}, outcome
+        return losses, outcome
 
-    def update(self, losses):
-        """All gradients from the one forward, then all updates."""
-        gradients = {i: self.gradients(i, loss) for i, loss in losses.items()}
+    def update(self, gradients):
+        """After all gradients were found: nobody sees another's new weights."""
         rate = learning_rate(self.settings, self.steps, self.steps_per_epoch)
         for i, found in gradients.items():
             name = self.networks[i]["name"]

@@ -16,12 +16,19 @@ class Vanilla(DenoiseCase):
     def test_linear_schedule(self):
         self.agree(PAIR, {"name": "vanilla"}, task={"noise": "linear"})
 
+    def test_several_batches_to_a_step(self):
+        self.agree(PAIR, DML, adm={}, train={"accumulate": 2, "batch": 4, "clip_norm": 0.5, "ema": 0.99})
+
     def test_two_blocks_a_level(self):
         self.agree(peers("peer=unet_c16d2"), {"name": "vanilla"}, images=24)
 
     @unittest.skipUnless(os.environ.get("DUET_TEST_LARGE"), "a large network: DUET_TEST_LARGE=1")
     def test_dropout_and_attention_at_sixteen(self):
         self.agree(peers("peer=unet_c64"), {"name": "vanilla"}, images=8, train={"batch": 2}, steps=2)
+
+    @unittest.skipUnless(os.environ.get("DUET_TEST_LARGE"), "a large network: DUET_TEST_LARGE=1")
+    def test_every_batch_of_a_step_has_dropout_of_its_own(self):
+        self.agree(peers("peer=unet_c64"), {"name": "vanilla"}, images=8, train={"batch": 1, "accumulate": 2}, steps=2)
 
 
 class Kd(DenoiseCase):

@@ -25,6 +25,24 @@ class Vanilla(AgreementCase):
                                                          "weight_decay": 0.01})
 
 
+class SeveralBatchesToAStep(AgreementCase):
+    """Batch norms see each batch by itself; a network that is frozen, slow or frozen in parts, and ADM, go along."""
+
+    def test_peers_with_adm_and_layers(self):
+        networks = peers("teacher=resnet14", "student=resnet8")
+        networks[0]["layers"] = {"conv1": "frozen", "bn1": "frozen", "layer1": 0.5}
+        networks[1]["lr_scale"] = 0.5
+        self.agree(networks, {"name": "dml"}, adm={}, train={"accumulate": 3, "batch": 8})
+
+    def test_a_frozen_teacher_and_a_group_that_is_left_out(self):
+        networks = peers("teacher=resnet14", "student=resnet8")
+        networks[0]["frozen"] = True
+        self.agree(networks, {"name": "kd", "warmup_epochs": 3}, train={"accumulate": 2, "epochs": 5}, images=80)
+
+    def test_per_epoch_values(self):
+        self.agree(PAIR, {"name": "kdcl", "target": "general"}, data={"validation": 32}, images=128, train={"accumulate": 2, "batch": 8})
+
+
 class Layers(AgreementCase):
     def test_rates_of_their_own_and_frozen_ones(self):
         networks = peers("teacher=resnet14", "student=resnet8")

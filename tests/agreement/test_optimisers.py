@@ -52,24 +52,28 @@ def train_one(recipe, network, start, x, y):
     train = recipe["train"]
     net = models.build(network["model"]).to(oracle.REAL)
     net.load_state_dict(start)
-    steps = train.get("steps") or train["epochs"] * (len(y) // BATCH)
+    steps = train.get("steps") or train["epochs"] * (len(y) // (BATCH * train.get("accumulate", 1)))
     step = optimiser(train, list(net.parameters()), train["lr"])
     average = {name: p.detach().clone() for name, p in net.named_parameters()}
     losses, norms = [], []
+    parts = train.get("accumulate", 1)
     for k in range(STEPS):
-        place = k % (len(y) // BATCH) * BATCH
+        places = [(k % (len(y) // (parts * BATCH)) * parts + part) * BATCH for part in range(parts)]
         step.param_groups[0]["lr"] = learning_rate(train, k, steps) * network.get("lr_scale", 1)
         net.train()
-        loss = torch.nn.functional.cross_entropy(net(x[place:place + BATCH])[0], y[place:place + BATCH])
         step.zero_grad()
-        loss.backward()
+        total = 0
+        for place in places:
+            loss = torch.nn.functional.cross_entropy(net(x[place:place + BATCH])[0], y[place:place + BATCH])
+            (loss / parts).backward()
+            total += loss.item() / parts
         if train.get("clip_norm"):
             norms.append(float(torch.nn.utils.clip_grad_norm_(net.parameters(), train["clip_norm"])))
         step.step()
         keep = min(train.get("ema", 0), (1 + k) / (10 + k))
         for name, p in net.named_parameters():
             average[name].mul_(keep).add_(p.detach(), alpha=1 - keep)
-        losses.append(loss.item())
+        losses.append(total)
     state = net.state_dict()
     return losses, state, {**state, **average}, norms
 
@@ -154,6 +158,14 @@ class Optimisers(AgreementCase):
 
     def test_average_past_its_warm_start(self):
         self.agree(**SGD, ema=0.3)
+
+    def test_several_batches_to_a_step(self):
+        """Five batches an epoch, so that the fifth is left out."""
+        clipped = self.agree(**SGD, accumulate=2, clip_norm=1, ema=0.3, epochs=8)
+        self.assertTrue(all(0 < n for n in clipped.values()), clipped)
+
+    def test_several_batches_to_a_step_with_adam_and_a_schedule(self):
+        self.agree(**ADAM, optimizer="adamw", accumulate=3, steps=12, schedule={"name": "poly", "power": 1})
 
     def test_poly_over_a_number_of_steps(self):
         self.agree(**SGD, steps=13, schedule={"name": "poly", "power": 0.9})

@@ -20,6 +20,10 @@ class Vanilla(SegmentCase):
     def test_a_size_that_no_stride_divides(self):
         self.agree(peers("peer=seg8"), {"name": "vanilla"}, size=(37, 45))
 
+    def test_several_batches_to_a_step(self):
+        """Each batch counts its own pixels."""
+        self.agree(PAIR, DML, adm={}, train={"accumulate": 2, "batch": 4})
+
     def test_a_batch_without_any_label_only_decays(self):
         self.agree(PAIR, DML, adm={}, unlabelled=tuple(range(8, 16)))
 

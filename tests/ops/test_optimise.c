@@ -275,6 +275,97 @@ static void every_rule_reports_a_gradient_that_is_not_finite(void **state)
                 }
 }
 
+/* ---- several runs to an update --------------------------------------------------------------------------------- */
+
+/* Two updates of `batches` runs each; b.sum begins as not a number, which nobody may read. */
+static void check_several(size_t d, size_t which, size_t n, int batches)
+{
+    static blocks b, before;
+    static torch m;
+    static _Alignas(DT_ALIGN) float sum[ALL];
+    float mean[ALL];
+    fill_all(&b, (uint32_t)(100 * n + which));
+    before = b;
+    begin_torch(&m, &b);
+    for (size_t i = 0; i < ALL; i++) sum[i] = NAN;
+    dt_update p = update_of(&b, n, &rules[which].rule);
+    p.rule.batches = batches;
+    p.sum = sum;
+    for (int step = 0; step < 2; step++) {
+        double total[ALL] = {0};
+        for (int k = 0; k < batches; k++) {
+            assert_int_equal(p.updates, step);
+            fill(b.gradient, ALL, (uint32_t)(1000 + batches * step + k), -4, 4);
+            for (size_t i = 0; i < ALL; i++) total[i] += (double)b.gradient[i];
+            const blocks still = b;
+            assert_true(run(devices[d], &p) == 0);
+            if (k + 1 < batches) assert_memory_equal(&b, &still, sizeof b);
+        }
+        for (size_t i = 0; i < ALL; i++) mean[i] = (float)(total[i] / batches);
+        const double norm = torch_step(&m, mean, n, &p);
+        if (p.rule.clip_norm > 0 && !(fabs(p.norm - norm) <= 1e-6 * norm))
+            fail_msg("%s: %s: n %zu: norm %.17g, want %.17g", titles[d], rules[which].name, n, p.norm, norm);
+    }
+    assert_int_equal(p.updates, 2);
+    same(titles[d], rules[which].name, n, "weight", b.weight, m.weight, before.weight);
+    same(titles[d], rules[which].name, n, "momentum", b.momentum, m.first, before.momentum);
+    if (p.average) same(titles[d], rules[which].name, n, "average", b.average, m.average, before.average);
+    for (size_t i = n; i < ALL; i++) assert_true(isnan(sum[i]));
+}
+
+static void several_runs_make_one_update_of_their_mean_gradient(void **state)
+{
+    (void)state;
+    static const int batches[] = {2, 3, 8};
+    for (size_t d = 0; d < n_devices; d++)
+        for (size_t which = 0; which < DT_COUNT(rules); which++)
+            for (size_t n = 0; n <= MOST; n += n < 20 ? 1 : 7) check_several(d, which, n, batches[n % DT_COUNT(batches)]);
+}
+
+static void each_of_several_runs_reports_its_gradients(void **state)
+{
+    (void)state;
+    static blocks b;
+    static float sum[ALL];
+    for (size_t d = 0; d < n_devices; d++)
+        for (int bad = 0; bad < 3; bad++) {
+            fill_all(&b, 3);
+            dt_update p = update_of(&b, MOST, &rules[0].rule);
+            p.rule.batches = 3;
+            p.sum = sum;
+            for (int k = 0; k < 3; k++) {
+                fill(b.gradient, ALL, (uint32_t)k, -4, 4);
+                if (k == bad) b.gradient[20 * k] = INFINITY;
+                const float token = run(devices[d], &p);
+                assert_true(token == (k >= bad)); /* and the sum keeps it */
+            }
+        }
+}
+
+static void a_sum_does_not_depend_on_the_number_of_threads(void **state)
+{
+    (void)state;
+    enum { N = 50001 };
+    float *x[5];
+    for (size_t i = 0; i < DT_COUNT(x); i++) assert_non_null(x[i] = dt_alloc(N, sizeof(float)));
+    for (size_t d = 0; d + 1 < n_devices; d++) {
+        if (devices[d]->threads != 1 || devices[d + 1]->threads != 2) continue;
+        for (size_t one_or_two = 0; one_or_two < 2; one_or_two++) {
+            float *weight = x[3 + one_or_two];
+            fill(weight, N, 1, -1, 1);
+            memset(x[0], 0, N * sizeof(float));
+            dt_update p = {.weight = weight, .momentum = x[0], .gradient = x[1], .sum = x[2], .n = N, .lr = 0.1,
+                           .rule = {.optimiser = DT_SGD, .momentum = 0.9, .batches = 3}};
+            for (uint32_t k = 0; k < 6; k++) {
+                fill(x[1], N, 10 + k, -1, 1);
+                assert_true(run(devices[d + one_or_two], &p) == 0);
+            }
+        }
+        assert_memory_equal(x[3], x[4], N * sizeof(float));
+    }
+    for (size_t i = 0; i < DT_COUNT(x); i++) dt_free(x[i]);
+}
+
 /* ---- clipping ------------------------------------------------------------------------------------------------ */
 
 static double distance(const float *a, const float *b, size_t n)
@@ -380,6 +471,9 @@ int main(void)
         cmocka_unit_test(every_rule_makes_pytorchs_steps_at_every_tail_length),
         cmocka_unit_test(parts_of_a_network_have_rates_of_their_own),
         cmocka_unit_test(every_rule_reports_a_gradient_that_is_not_finite),
+        cmocka_unit_test(several_runs_make_one_update_of_their_mean_gradient),
+        cmocka_unit_test(each_of_several_runs_reports_its_gradients),
+        cmocka_unit_test(a_sum_does_not_depend_on_the_number_of_threads),
         cmocka_unit_test(long_gradients_are_cut_to_the_norm_and_short_ones_left_alone),
         cmocka_unit_test(an_average_of_equal_weights_rests),
         cmocka_unit_test(the_first_average_is_nine_tenths_of_the_new_weights),
