@@ -212,6 +212,22 @@ class Mistakes(Shards):
         out = " ".join(self.run_ok("train", self.recipe, "--out", "run", "--set", "data.on_error=skip", "--max-steps", 1).split())
         self.assertIn("left out: shards/train-001.tar: a damaged head", out)
 
+    def test_an_evaluation_skips_and_counts(self):
+        self.write()
+        self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1, "--quiet")
+        members = [m for i in range(5) for m in sample(f"{i:04}", i % 3, 50 + i)]
+        members[2] = (members[2][0], members[2][1][:-20])  # 0001.jpg
+        write_tar(self.shards / "val-000.tar", members + [("9.jpg", b"alone")])
+        evaluate = ["eval", "run/student.safetensors", "--path", "shards"]
+        self.run_bad(1, *evaluate, says="9 has a picture and no class")
+        out = " ".join(self.run_ok(*evaluate, "--skip").split())
+        self.assertIn("left out: shards/val-000.tar: 9 has a picture and no class", out)
+        self.assertIn("test pictures: 1 picture could not be read", out)
+        found = json.loads(self.run_ok(*evaluate, "--skip", "--json"))
+        self.assertEqual([found[key] for key in ("images", "left_out", "skipped")], [5, 1, 1])
+        write_tar(self.shards / "val-000.tar", members)
+        self.run_bad(1, *evaluate, says=("0001.jpg", "damaged JPEG"))
+
     def test_lists(self):
         self.write()
         for path, says in (("shards/train-000.tar", "no folder"), ("nowhere", "No such file"), ("shards/train-{}.tar,shards/val-000.tar", "braces"),
