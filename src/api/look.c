@@ -28,6 +28,9 @@ static void print_head(const dt_recipe *r, const dt_session *s, dt_text *out)
     s->device->api->describe(s->device, device, sizeof device);
     dt_text_append(out, "one step of %s%s on %s, batch %lld, %zux%zu pixels, %zu classes\n", r->method->name, r->adm.enabled ? " + adm" : "",
                    s->data.name, (long long)r->train.batch, s->data.height, s->data.width, s->data.classes);
+    if (r->task_config.class_weights.word == DT_CLASS_WEIGHTS_BALANCED) dt_text_append(out, "  class weights: balanced, by the training images\n");
+    else if (s->peers.targets.class_weights)
+        dt_text_append(out, "  class weights: %.4g to %.4g\n", (double)s->least_weight, (double)s->most_weight);
     if (r->train.accumulate > 1)
         dt_text_append(out, "  %lld times: the update is of their mean gradient, %lld images\n", (long long)r->train.accumulate,
                        (long long)(r->train.accumulate * r->train.batch));

@@ -137,6 +137,12 @@ void dt_event_start(dt_text *out, const dt_session *s, const dt_data_facts *data
     whole(out, "steps_per_epoch", steps_per_epoch);
     whole(out, "images_per_step", r->train.batch * r->train.accumulate);
     if (r->data.mixup > 0) number(out, "mixup", r->data.mixup);
+    if (s->peers.targets.class_weights) {
+        open_object(out, "class_weights");
+        number(out, "least", (double)s->least_weight);
+        number(out, "most", (double)s->most_weight);
+        close_object(out);
+    }
     text(out, "method", r->method->name);
     key(out, "adm");
     dt_text_append(out, r->adm.enabled ? "true" : "false");

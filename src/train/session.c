@@ -288,7 +288,13 @@ static duet_status first_weights(dt_session *s, duet_error *err)
 
 void dt_session_weigh_classes(dt_session *s, const float *weights)
 {
-    if (s->peers.targets.class_weights) dt_program_write(s->step, s->class_weights, weights, s->data.classes);
+    if (!s->peers.targets.class_weights) return;
+    dt_program_write(s->step, s->class_weights, weights, s->data.classes);
+    s->least_weight = s->most_weight = weights[0];
+    for (size_t c = 1; c < s->data.classes; c++) {
+        if (weights[c] < s->least_weight) s->least_weight = weights[c];
+        if (weights[c] > s->most_weight) s->most_weight = weights[c];
+    }
 }
 
 static duet_status check_class_weights(const dt_recipe *r, const dt_data_facts *data, duet_error *err)

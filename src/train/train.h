@@ -286,6 +286,7 @@ typedef struct dt_session {
     dt_node image[DT_MAX_NETWORKS]; /* input of each network; the same node when views are shared */
     int n_views;
     dt_node class_weights;          /* what peers.targets.class_weights points to, where there are such */
+    float least_weight, most_weight; /* of those */
     dt_node time, dropout_key; /* inputs that all networks share; DT_NONE where the task or the models have none */
     size_t image_count;       /* floats of one picture */
     int32_t dropout;          /* what dropout_key is set to: the number of the batch, from 0 */

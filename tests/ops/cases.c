@@ -235,6 +235,11 @@ static void pick(dt_shape x, dt_op *op)
     set(op, SHAPES(x, places(x)), places(x));
     op->in_type[1] = DT_INDEX;
 }
+static void pick_of_a_table(dt_shape x, dt_op *op)
+{
+    set(op, SHAPES(((dt_shape){1, x.c, 1, 1}), places(x)), places(x));
+    op->in_type[1] = DT_INDEX;
+}
 static void pick_grad(dt_shape x, dt_op *op)
 {
     set(op, SHAPES(places(x), places(x)), x);
@@ -424,6 +429,8 @@ static const op_template templates[] = {
        .fill = {FILL_SIGNED, FILL_LOGITS},
        .tolerance = &sum),
     OP("classify", "pick", PICK, pick, COMMON, .fill = {FILL_SIGNED, FILL_LABELS}, .tolerance = &exact,
+       .differentiable = 1),
+    OP("classify", "pick of a table", PICK, pick_of_a_table, COMMON, .fill = {FILL_SIGNED, FILL_LABELS}, .tolerance = &exact,
        .differentiable = 1),
     OP("classify", "pick_grad", PICK_GRAD, pick_grad, COMMON, .fill = {FILL_SIGNED, FILL_LABELS}, .tolerance = &exact),
     OP("classify", "simplex_weights 2", SIMPLEX_WEIGHTS, simplex_2, FEW,

@@ -108,6 +108,21 @@ static const row rows[] = {
     {"the_name_of_the_checkpoint", "data: {name: shapes}\nnetworks: [{name: state, model: resnet8}]\nmethod: {name: vanilla}\n", "r.yaml:2:19: networks.0.name: ", {"found state", "any other name"}, NULL},
     {"an_empty_name", "data: {name: shapes}\nnetworks: [{name: \"\", model: resnet8}]\nmethod: {name: vanilla}\n", "r.yaml:2:19: networks.0.name: ", {"allowed: text"}, NULL},
 
+    /* ---- weights of classes ---- */
+    {"weights_that_are_a_word", GOOD "task: {class_weights: balance}\n", "r.yaml:6:23: task.class_weights: ", {"found balance", "off, balanced, or a list with a number from 0 to 1000000 for each class"}, NULL},
+    {"weights_that_are_a_map", GOOD "task: {class_weights: {cat: 2}}\n", "r.yaml:6:23: task.class_weights: ", {"found a map", "a list"}, NULL},
+    {"no_weights", GOOD "task: {class_weights: []}\n", "r.yaml:6:23: task.class_weights: ", {"a number from 0 to 1000000 for each class"}, NULL},
+    {"a_negative_weight", GOOD "task: {class_weights: [1, -2]}\n", "r.yaml:6:27: task.class_weights: ", {"found -2", "from 0 to 1000000"}, NULL},
+    {"a_weight_that_is_a_word", GOOD "task: {class_weights: [1, .inf]}\n", "r.yaml:6:27: task.class_weights: ", {"found .inf"}, NULL},
+    {"weights_that_are_all_zero", GOOD "task: {class_weights: [0, 0]}\n", "r.yaml:6:23: task.class_weights: ", {"all 0", "at least one above 0"}, NULL},
+    {"balanced_pixels", "data: {name: shapes-seg}\nnetworks: [{name: a, model: seg8}]\nmethod: {name: vanilla}\ntask: {name: segment, class_weights: balanced}\n", "r.yaml:4:38: task.class_weights: ", {"found balanced with task segment", "every pixel", "off, or a list"}, NULL},
+    {"weights_of_noise", "data: {name: shapes}\nnetworks: [{name: a, model: unet_c8}]\nmethod: {name: vanilla}\ntask: {name: denoise, class_weights: balanced}\n", "r.yaml:4:23: task.class_weights: ", {"unknown key"}, NULL},
+
+    /* ---- steps of several batches ---- */
+    {"no_batch_to_a_step", GOOD "train: {accumulate: 0}\n", "r.yaml:6:21: train.accumulate: ", {"found 0", "from 1 to 4096"}, NULL},
+    {"half_a_batch_to_a_step", GOOD "train: {accumulate: 0.5}\n", "r.yaml:6:21: train.accumulate: ", {"found 0.5", "a whole number"}, NULL},
+    {"batches_of_a_step_that_differ_in_who_learns", "data: {name: shapes}\nnetworks: [{name: a, model: resnet8, role: teacher}, {name: b, model: resnet8, role: student}]\nmethod: {name: switokd}\ntrain: {accumulate: 2}\n", "r.yaml:4:21: train.accumulate: ", {"found 2 with method switokd", "decides for every batch anew", "allowed here: 1"}, NULL},
+
     /* ---- combinations ---- */
     {"one_network_for_dml", "data: {name: shapes}\nnetworks: [{name: a, model: resnet8}]\nmethod: {name: dml}\n", "r.yaml:3:9: ", {"dml", "2 or more networks", "found 1"}, NULL},
     {"four_networks_for_switokd", "data: {name: shapes}\nnetworks: [{name: a, model: resnet8}, {name: b, model: resnet8}, {name: c, model: resnet8}, {name: d, model: resnet8}]\nmethod: {name: switokd}\n", "r.yaml:3:9: ", {"switokd", "2 to 3 networks", "found 4"}, NULL},

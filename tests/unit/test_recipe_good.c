@@ -312,6 +312,9 @@ static void written_text_reads_back_to_itself(void **state)
         "train.epochs=1",
         "networks.0.init=a b.safetensors",
         "networks.1.lr_scale=0.333",
+        "task={class_weights: balanced}",
+        "task={class_weights: [0, 1, 2.5, 1e-7]}",
+        "train.accumulate=8",
         "networks.0.layers={conv1: frozen, layer1.0: 0.1, \"true\": 1e-7}",
         "train.schedule={name: cosine, warmup_epochs: 2.5}",
         "data.augment=none",
@@ -336,6 +339,29 @@ static void written_text_reads_back_to_itself(void **state)
         dt_recipe_destroy(r);
         dt_recipe_destroy(again);
     }
+}
+
+/* As many numbers as a data set has classes; a list may stand in a file of its own, which the recipe extends. */
+static void weights_of_a_thousand_classes_come_back_exactly(void **state)
+{
+    (void)state;
+    enum { CLASSES = 1000 };
+    dt_text text = {0}, first = {0}, second = {0};
+    dt_text_append(&text, GOOD "task:\n  class_weights:\n");
+    for (int c = 0; c < CLASSES; c++) dt_text_append(&text, "    - %.17g\n", 1.0 / (c + 3));
+    dt_recipe *r = parse_plain(text.bytes);
+    dt_recipe_write(r, &first);
+    dt_recipe *again = parse_plain(first.bytes);
+    dt_recipe_write(again, &second);
+    assert_string_equal(first.bytes, second.bytes);
+    assert_int_equal(again->task_config.class_weights.word, DT_CLASS_WEIGHTS_LIST);
+    assert_int_equal(again->task_config.class_weights.n, CLASSES);
+    for (int c = 0; c < CLASSES; c++) assert_real(again->task_config.class_weights.at[c], 1.0 / (c + 3));
+    dt_text_release(&text);
+    dt_text_release(&first);
+    dt_text_release(&second);
+    dt_recipe_destroy(r);
+    dt_recipe_destroy(again);
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
@@ -378,6 +404,7 @@ int main(void)
         cmocka_unit_test(another_method_drops_the_options_of_the_old_one),
         cmocka_unit_test(text_may_be_anything_printable),
         cmocka_unit_test(written_text_reads_back_to_itself),
+        cmocka_unit_test(weights_of_a_thousand_classes_come_back_exactly),
         cmocka_unit_test(memory_that_runs_out_is_an_error_and_no_leak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
