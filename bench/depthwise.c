@@ -33,7 +33,8 @@ static const shape shapes[] = {
     {64, 192, 4, 1, "mobilenet_half 32"},  {64, 288, 4, 2, "mobilenet_half 32"},   {64, 480, 2, 1, "mobilenet_half 32"},
     {64, 58, 32, 2, "shufflenet_v2 32"},   {64, 58, 16, 1, "shufflenet_v2 32"},    {64, 116, 16, 2, "shufflenet_v2 32"},
     {64, 116, 8, 1, "shufflenet_v2 32"},   {64, 232, 4, 1, "shufflenet_v2 32"},    {64, 60, 32, 1, "shufflenet_v1 32"},
-    {64, 120, 16, 1, "shufflenet_v1 32"},  {64, 128, 112, 1, "larger than caches"}, {64, 128, 112, 2, "larger than caches"},
+    {64, 120, 16, 1, "shufflenet_v1 32"},  {1, 64, 16, 1, "in the L2"}, {1, 128, 28, 1, "in the L3"},
+    {64, 128, 112, 1, "larger than caches"}, {64, 128, 112, 2, "larger than caches"},
 };
 
 static const struct {

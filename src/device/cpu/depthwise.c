@@ -16,7 +16,9 @@
 #include <string.h>
 
 enum {
-    ROWS = 2, /* of a piece */
+    ROWS = DT_DEPTHWISE_ROWS, /* of a piece */
+    MOST_ROWS = (ROWS - 1) * 2 + 3, /* that its windows meet */
+    ASKED_ROW = 2048, /* floats */
     TAPS = 9,
     MOST_CHUNKS = 32,
     LEAST_PLACES = 128 /* of a chunk: with fewer, adding the sums costs too much */
@@ -55,23 +57,17 @@ static void pack_weights(const depthwise_state *s, float *to, const float *weigh
     }
 }
 
-/* Row y of an image, or zeros. */
-static const float *row_of(const depthwise_task *t, dt_shape s, const float *picture, ptrdiff_t y)
+/* The n rows from y on. */
+static void rows_of(const depthwise_task *t, const float **rows, const float *picture, ptrdiff_t y, size_t n)
 {
-    return y < 0 || y >= (ptrdiff_t)s.h ? t->scratch : picture + (size_t)y * s.w * s.c;
+    const dt_shape s = t->s->source;
+    for (size_t i = 0; i < n; i++, y++)
+        rows[i] = y < 0 || y >= (ptrdiff_t)s.h ? t->scratch : picture + (size_t)y * s.w * s.c;
 }
 
-/* The rows that the windows of output rows first, first + 1 meet. */
-static void window_rows(const depthwise_task *t, dt_shape s, const float *picture, size_t first, const float **rows)
+static size_t smaller(size_t a, size_t b)
 {
-    const size_t stride = t->s->stride;
-    for (size_t i = 0; i < (ROWS - 1) * stride + 3; i++)
-        rows[i] = row_of(t, s, picture, (ptrdiff_t)(first * stride + i) - 1);
-}
-
-static size_t rows_from(size_t first, size_t h)
-{
-    return h - first < ROWS ? h - first : ROWS;
+    return a < b ? a : b;
 }
 
 /* ---- forward and gradient for the input --------------------------------------------------------------------------- */
@@ -80,20 +76,23 @@ static void convolve_piece(const depthwise_task *t, const float *packed, size_t 
 {
     const depthwise_state *s = t->s;
     const dt_loops *loops = s->common.device->loops;
-    const size_t row = s->out.w * s->out.c;
-    const float *picture = t->x + image * s->source.h * s->source.w * s->source.c;
+    const size_t row = s->out.w * s->out.c, x_row = s->source.w * s->source.c;
+    const float *picture = t->x + image * s->source.h * x_row, *rows[MOST_ROWS];
     float *y = t->y + (image * s->out.h + first) * row;
-    const dt_depthwise p = {.c = s->out.c,
-                            .width = s->out.w,
-                            .rows = rows_from(first, s->out.h),
-                            .stride = s->stride,
-                            .right = s->stride == 1 || s->source.w % 2};
+    dt_depthwise p = {.c = s->out.c,
+                      .width = s->out.w,
+                      .rows = smaller(ROWS, s->out.h - first),
+                      .stride = s->stride,
+                      .right = s->stride == 1 || s->source.w % 2};
     if (s->backward && s->stride == 2) {
-        loops->depthwise_spread(y, row_of(t, s->source, picture, (ptrdiff_t)(first / 2)),
-                                row_of(t, s->source, picture, (ptrdiff_t)(first / 2 + 1)), packed, &p);
+        rows_of(t, rows, picture, (ptrdiff_t)(first / 2), p.rows / 2 + 1);
+        loops->depthwise_spread(y, rows, packed, &p);
     } else {
-        const float *rows[ROWS * 2 + 1];
-        window_rows(t, s->source, picture, first, rows);
+        rows_of(t, rows, picture, (ptrdiff_t)(first * s->stride) - 1, (p.rows - 1) * s->stride + 3);
+        if (row <= ASKED_ROW) {
+            p.x_ahead = picture + ((first + ROWS - 1) * s->stride + 2) * x_row;
+            p.y_ahead = y + ROWS * row;
+        }
         loops->depthwise(y, rows, packed, t->bias, &p);
     }
 }
@@ -128,14 +127,16 @@ static int run_convolve(void *state, void *const *in, void *const *out, void *sc
 static void correlate_piece(const depthwise_task *t, float *sums, size_t image, size_t first)
 {
     const depthwise_state *s = t->s;
-    const float *rows[ROWS * 2 + 1];
+    const float *rows[MOST_ROWS];
     const dt_depthwise p = {.c = s->out.c,
                             .width = s->out.w,
-                            .rows = rows_from(first, s->out.h),
+                            .rows = smaller(ROWS, s->out.h - first),
                             .stride = s->stride,
                             .right = s->stride == 1 || s->source.w % 2};
-    window_rows(t, s->source, t->x + image * s->source.h * s->source.w * s->source.c, first, rows);
-    s->common.device->loops->depthwise_correlate(sums, rows, t->dy + (image * s->out.h + first) * s->out.w * s->out.c, &p);
+    rows_of(t, rows, t->x + image * s->source.h * s->source.w * s->source.c, (ptrdiff_t)(first * s->stride) - 1,
+            (p.rows - 1) * s->stride + 3);
+    s->common.device->loops->depthwise_correlate(sums, rows, t->dy + (image * s->out.h + first) * s->out.w * s->out.c,
+                                                 &p);
 }
 
 static void correlate_part(void *task, int part, int parts)

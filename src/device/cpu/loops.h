@@ -89,12 +89,14 @@ typedef struct dt_dropout_numbers {
 } dt_dropout_numbers;
 
 /* Rows of places of a depth-wise 3x3 convolution with padding 1. */
+enum { DT_DEPTHWISE_ROWS = 4 };
 typedef struct dt_depthwise {
     size_t c;      /* at least lanes */
     size_t width;  /* of a row that is written (correlate: of dy's) */
-    size_t rows;   /* 1 or 2, neighbours */
+    size_t rows;   /* 1 .. DT_DEPTHWISE_ROWS neighbours, written at a time */
     size_t stride; /* 1 or 2 */
     bool right;    /* the last output's window reaches over the right edge */
+    const float *x_ahead, *y_ahead; /* NULL, or what will be read and written next, to be asked for meanwhile */
 } dt_depthwise;
 
 enum { DT_PIXELS = 64 }; /* of a row at a time, in its cross-entropy */
@@ -187,10 +189,10 @@ typedef struct dt_loops {
 
     /* y = x * w + bias; bias [c] or NULL. With stride 1 and w turned by 180 degrees also the gradient for x. */
     void (*depthwise)(float *y, const float *const *x, const float *w, const float *bias, const dt_depthwise *p);
-    /* The gradient for x with stride 2: rows 2i (and 2i + 1) of dx from row i of dy and the one below. */
-    void (*depthwise_spread)(float *dx, const float *dy, const float *below, const float *w, const dt_depthwise *p);
     /* sums += the gradient for w of these rows. */
     void (*depthwise_correlate)(float *sums, const float *const *x, const float *dy, const dt_depthwise *p);
+    /* The gradient for x with stride 2: the first row that is written has an even number; dy: rows / 2 + 1 rows. */
+    void (*depthwise_spread)(float *dx, const float *const *dy, const float *w, const dt_depthwise *p);
 } dt_loops;
 
 extern const dt_loops dt_loops_portable;
