@@ -71,6 +71,29 @@ class Training(Folder):
         self.run_ok("train", self.recipe, "--out", "run", "--set", "data.name=cifar100", "--set", "data.path=data", "--max-steps", 2)
 
 
+class ClassWeights(Folder):
+    def setUp(self):
+        super().setUp()
+        for i in range(4):
+            next((self.pictures / "train" / "bear").iterdir()).unlink()
+
+    def test_balanced_by_the_files_of_each_class(self):
+        more = ["--set", "task.class_weights=balanced", "--max-steps", 1]
+        out = self.run_ok("train", self.recipe, "--out", "run", *more)
+        self.assertIn("class weights: 0.7778 (apple) to 2.333 (bear)", " ".join(out.split()))  # 14 / (3 * 6), 14 / (3 * 2)
+        self.assertIn("class_weights: balanced", (self.folder / "run" / "recipe.yaml").read_text())
+        self.run_ok("data", "pack", "pictures", "shards")
+        out = self.run_ok("train", self.recipe, "--out", "packed", "--set", "data={name: tar, path: shards, augment: {size: 32}}", *more)
+        self.assertIn("class weights: 0.7778 (apple) to 2.333 (bear)", " ".join(out.split()))
+        self.assertIn("class weights: balanced, by the training images", self.run_ok("plan", self.recipe, "--set", "task.class_weights=balanced"))
+
+    def test_a_list(self):
+        self.assertIn("class weights: 0.5 to 2", self.run_ok("plan", self.recipe, "--set", "task.class_weights=[1, 2, 0.5]"))
+        self.run_bad(2, "train", self.recipe, "--out", "run", "--set", "task.class_weights=[1, 2]",
+                     says=["task.class_weights: found 2 numbers", "folder has 3 classes"])
+        self.assertFalse((self.folder / "run").exists())
+
+
 class Measured(Folder):
     def said(self, run):
         return json.loads((self.folder / run / "log.jsonl").read_text().splitlines()[0])

@@ -72,6 +72,23 @@ class Mixup(Case):
                          f"networks.teacher.model={model}", "--set", "data.mixup=0.2", says=["data.mixup: found 0.2", f"task {task}", why, "allowed here: 0"])
 
 
+class SeveralBatchesToAStep(Case):
+    def test_said_by_the_run_and_by_the_plan(self):
+        out = self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1, "--set", "train.accumulate=3", "--set", "train.batch=2")
+        self.assertIn("each step: the gradients of 3 batches of 2 images, averaged: 6 images", " ".join(out.split()))
+        self.assertEqual(json.loads((self.folder / "run" / "log.jsonl").read_text().splitlines()[0])["images_per_step"], 6)
+        self.assertIn("3 times: the update is of their mean gradient, 6 images",
+                      self.run_ok("plan", self.recipe, "--set", "train.accumulate=3", "--set", "train.batch=2"))
+
+    def test_where_it_cannot_be(self):
+        self.run_bad(2, "train", self.recipe, "--set", "train.accumulate=0", says=["train.accumulate", "from 1 to 4096"])
+        self.run_bad(2, "train", self.recipe, "--set", "train.accumulate=2", "--set", "method={name: switokd}",
+                     says=["train.accumulate: found 2 with method switokd", "allowed here: 1"])
+        self.run_bad(2, "train", self.recipe, "--out", "run", "--set", "train.accumulate=4096",
+                     says=["train.batch times train.accumulate", "at most that many are accepted"])
+        self.assertFalse((self.folder / "run").exists())
+
+
 class FineTuning(Case):
     """From 100 classes to the 20 of shapes."""
 
