@@ -64,10 +64,12 @@ def weighted_mean(values, weights):
 
 
 class SegmentStep(DenseStep):
-    def __init__(self, networks, nets, maps, epoch, y, kd_at="grid", kd_places="valid", aux_weight=0.4):
+    def __init__(self, networks, nets, maps, epoch, y, kd_at="grid", kd_places="valid", aux_weight=0.4, class_weights=None):
         super().__init__(networks, nets, maps, epoch)
         self.y, self.kd_at, self.kd_places, self.aux_weight = y, kd_at, kd_places, aux_weight
         self.valid = (y != IGNORE).double()
+        self.class_weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float64)
+        self.counts = self.valid if class_weights is None else self.class_weights[torch.where(y == IGNORE, 0, y)] * self.valid
 
     def up(self, x, i):
         """Any map of network i at the mask's size."""
@@ -79,10 +81,15 @@ class SegmentStep(DenseStep):
     def place_loss(self, i):
         return self.pixel_loss(self.output[i], i)
 
+    def batch_loss(self, z, i):
+        if self.class_weights is None or self.counts.sum() == 0:
+            return weighted_mean(self.pixel_loss(z, i), self.counts)
+        return F.cross_entropy(self.up(z, i), self.y, weight=self.class_weights, ignore_index=IGNORE)
+
     def loss(self, i):
-        loss = weighted_mean(self.place_loss(i), self.valid)
+        loss = self.batch_loss(self.output[i], i)
         if self.aux[i] is not None and self.aux_weight:
-            loss = loss + self.aux_weight * weighted_mean(self.pixel_loss(self.aux[i], i), self.valid)
+            loss = loss + self.aux_weight * self.batch_loss(self.aux[i], i)
         return loss
 
     # -- disagreement
@@ -172,7 +179,7 @@ class DenoiseStep(DenseStep):
     def __init__(self, networks, nets, maps, epoch, eps):
         super().__init__(networks, nets, maps, epoch)
         self.eps = eps.double()
-        self.valid = torch.ones_like(self.eps[:, 0])
+        self.valid = self.counts = torch.ones_like(self.eps[:, 0])
 
     def place_loss(self, i):
         return (self.output[i] - self.eps).pow(2).mean(dim=1)
@@ -343,7 +350,7 @@ def adm_pair(step, t, s, consensus, divergence, view, weights, tau, patch, given
 
     def on_pixels(which, i):
         w = place_weights(weights, step.to_pixels(alike, i), step.valid, tau)[which]
-        return weighted_mean(w * step.place_loss(i), step.valid)
+        return weighted_mean(w * step.place_loss(i), step.counts)
 
     co = {"align": lambda: on_grid(0, u_s, u_t), "modulate": lambda: on_pixels(0, s), "off": lambda: None}
     di = {"repel": lambda: -on_grid(1, u_t, u_s), "modulate": lambda: on_pixels(1, t), "off": lambda: None}
@@ -424,7 +431,7 @@ def make_step(recipe, nets, batch, epoch):
     if name == "segment":
         x, y = batch
         return SegmentStep(recipe["networks"], nets, [net(x.to(REAL)) for net in nets], epoch, y,
-                           **{k: v for k, v in task.items() if k in ("kd_at", "kd_places", "aux_weight")})
+                           **{k: v for k, v in task.items() if k in ("kd_at", "kd_places", "aux_weight", "class_weights")})
     assert name == "denoise"
     x, t, eps = batch
     return DenoiseStep(recipe["networks"], nets, [net(x.to(REAL), t) for net in nets], epoch, eps)

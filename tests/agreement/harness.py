@@ -129,7 +129,7 @@ class AgreementCase(unittest.TestCase):
         events = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
         return events, {n["name"]: files.read_safetensors(run / f"{n['name']}.safetensors")[0] for n in recipe["networks"]}
 
-    def recipe(self, networks, method, adm=None, train=None, data=None, images=176, start=None):
+    def recipe(self, networks, method, adm=None, train=None, data=None, images=176, start=None, task=None):
         """(recipe, {network: arrays it starts with}, pixels, labels)."""
         folder, pixels, labels = self.data_of(images)
         networks = [dict(n) for n in networks]
@@ -138,6 +138,7 @@ class AgreementCase(unittest.TestCase):
             "data": {"name": "cifar100", "path": str(folder), "augment": "none", "shuffle": False, "workers": 1,
                      **(data or {})},
             "networks": networks,
+            **({"task": task} if task is not None else {}),
             "method": method,
             **({"adm": adm} if adm is not None else {}),
             "train": {"epochs": 4, "batch": BATCH, "seed": 1, **REALISTIC, "schedule": {"name": "constant"},

@@ -47,6 +47,19 @@ def smoothed_cross_entropy(logits, y, smoothing):
     return ((1 - smoothing) * own - smoothing * log_p.mean(dim=1)).mean()
 
 
+def weighted_losses(logits, y, weights):
+    """The cross-entropy of each image, of w[y] by the mean of w[y]."""
+    p = shares(y, len(weights)) * weights
+    return -(p * F.log_softmax(logits, dim=1)).sum(dim=1) / p.sum(dim=1).mean()
+
+
+def weighted_cross_entropy(logits, y, weights, smoothing):
+    if y.dim() == 1:
+        return F.cross_entropy(logits, y, weight=weights, label_smoothing=smoothing)
+    spread = -(weights * F.log_softmax(logits, dim=1)).mean() / (shares(y, len(weights)) * weights).sum(dim=1).mean()
+    return (1 - smoothing) * weighted_losses(logits, y, weights).mean() + smoothing * spread
+
+
 def kl_to(target_logits, logits, temperature):
     """KL(sg softmax(target/T) || softmax(own/T))."""
     return kl_to_probabilities(F.softmax(target_logits.detach() / temperature, dim=1), logits, temperature)
@@ -69,12 +82,14 @@ def ramp(epoch, warmup_epochs):
 class Step:
     """What the networks offer in one step."""
 
-    def __init__(self, networks, logits, taps, y, epoch, smoothing=0.0):
+    def __init__(self, networks, logits, taps, y, epoch, smoothing=0.0, weights=None):
         self.networks, self.logits, self.taps, self.y, self.epoch = networks, logits, taps, y, epoch
-        self.smoothing = smoothing
+        self.smoothing, self.weights = smoothing, weights  # weights: of the classes
         self.held_out = None  # KDCL general: ([logits of each network], labels)
 
     def ce(self, i):
+        if self.weights is not None:
+            return weighted_cross_entropy(self.logits[i], self.y, self.weights, self.smoothing)
         if self.smoothing:
             return smoothed_cross_entropy(self.logits[i], self.y, self.smoothing)
         return cross_entropy(self.logits[i], self.y)
@@ -285,16 +300,16 @@ def place_weights(kind, s, tau):
     return share(s, 1.0), share(1 - s, 0.0)
 
 
-def modulated(network, features, weights, y):
-    """The cross-entropy of each image when places are weighted."""
+def modulated(network, features, weights, y, class_weights):
+    """The cross-entropy of each image when places are weighted; classes may have weights, too."""
     pooled = (weights[:, None] * features).mean(dim=(2, 3))
     head = models.head(network)
     logits = F.linear(pooled, head.weight.double(), head.bias.double())
-    each = -of_label(F.log_softmax(logits, dim=1), y)
+    each = -of_label(F.log_softmax(logits, dim=1), y) if class_weights is None else weighted_losses(logits, y, class_weights)
     return each * (weights.sum(dim=(1, 2)) > 0)
 
 
-def adm_pair(t, s, f_t, f_s, y, consensus, divergence, view, weights, tau, detach):
+def adm_pair(t, s, f_t, f_s, y, consensus, divergence, view, weights, tau, detach, class_weights=None):
     """(L_co, L_di) of one teacher and one student; None where a side is off."""
     f_t, f_s = f_t.double(), f_s.double()
     u_t, u_s = view_of(view, t, f_t, y), view_of(view, s, f_s, y)
@@ -306,11 +321,11 @@ def adm_pair(t, s, f_t, f_s, y, consensus, divergence, view, weights, tau, detac
             c = place_weights(weights, similarity(view, u_t.detach(), u_s), tau)[0]
         co = (c * (1 - cosine(u_s, u_t.detach()))).mean()
     elif consensus == "modulate":
-        co = modulated(s, f_s, c, y).mean()
+        co = modulated(s, f_s, c, y, class_weights).mean()
     if divergence == "repel":
         di = -(d * (1 - cosine(u_t, u_s.detach()))).mean()
     elif divergence == "modulate":
-        di = modulated(t, f_t, d, y).mean()
+        di = modulated(t, f_t, d, y, class_weights).mean()
     return co, di
 
 
@@ -319,7 +334,7 @@ def add_adm(step, nets, losses, consensus="align", divergence="modulate", view="
     teachers, students = step.of_role("teacher"), step.of_role("student")
     r = ramp(step.epoch, warmup_epochs)
     pairs = {(t, s): adm_pair(nets[t], nets[s], step.taps[t][stage], step.taps[s][stage], step.y,
-                              consensus, divergence, view, weights, tau, detach)
+                              consensus, divergence, view, weights, tau, detach, step.weights)
              for t in teachers for s in students}
     for s in students:
         if consensus != "off" and s in losses:
@@ -356,6 +371,8 @@ class Training:
         self.x, self.y = normalise(pixels[kept]), torch.from_numpy(labels[kept].astype(np.int64))
         self.unseen = (pixels[list(held_out)], torch.from_numpy(labels[list(held_out)].astype(np.int64)))
         self.steps, self.held_out, self.mixup = 0, None, recipe["data"].get("mixup", 0)
+        weights = recipe.get("task", {}).get("class_weights")
+        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float64)
 
     def optimiser(self, net, network):
         rate = self.settings["lr"] * network.get("lr_scale", 1.0)
@@ -411,7 +428,7 @@ class Training:
             still(net, n)
             results.append(net(x))
         step = Step(self.networks, [r[0].double() for r in results], [r[1] for r in results], y, epoch,
-                    self.settings.get("label_smoothing", 0.0))
+                    self.settings.get("label_smoothing", 0.0), self.weights)
         step.held_out = self.held_out
         losses, outcome = self.losses(step)
         if self.method.get("pause_statistics"):

@@ -43,6 +43,17 @@ class SeveralBatchesToAStep(AgreementCase):
         self.agree(PAIR, {"name": "kdcl", "target": "general"}, data={"validation": 32}, images=128, train={"accumulate": 2, "batch": 8})
 
 
+class ClassWeights(AgreementCase):
+    WEIGHTS = {"class_weights": [0.25 * (c % 7) for c in range(100)]}  # some are 0
+
+    def test_with_label_smoothing_and_several_batches_to_a_step(self):
+        self.agree(PAIR, {"name": "vanilla"}, task=self.WEIGHTS, train={"label_smoothing": 0.1, "accumulate": 2, "batch": 8})
+
+    def test_what_networks_learn_from_each_other_has_no_weights(self):
+        self.agree(PAIR, {"name": "dml"}, adm={}, task=self.WEIGHTS)
+        self.agree(PAIR, {"name": "kdcl", "target": "naive"}, adm={"consensus": "modulate"}, task=self.WEIGHTS)
+
+
 class Layers(AgreementCase):
     def test_rates_of_their_own_and_frozen_ones(self):
         networks = peers("teacher=resnet14", "student=resnet8")

@@ -37,6 +37,11 @@ class Mixup(AgreementCase):
         self.mix(PAIR, DML, adm={})
         self.mix(PAIR, DML, adm={"consensus": "modulate", "view": "label"})
 
+    def test_weights_of_classes_go_with_either_label(self):
+        weights = {"class_weights": [0.25 * (c % 7) + 0.1 for c in range(100)]}
+        self.mix(PAIR, DML, adm={"consensus": "modulate"}, task=weights)
+        self.mix(PAIR, {"name": "vanilla"}, alpha=1, task=weights, train={"label_smoothing": 0.2})
+
     def test_several_batches_to_a_step_each_with_a_share_of_its_own(self):
         self.mix(PAIR, DML, train={"accumulate": 2, "batch": 8})
 

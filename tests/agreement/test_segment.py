@@ -20,6 +20,10 @@ class Vanilla(SegmentCase):
     def test_a_size_that_no_stride_divides(self):
         self.agree(peers("peer=seg8"), {"name": "vanilla"}, size=(37, 45))
 
+    def test_weights_of_classes(self):
+        weights = [0.5, 2, 0, 1, 0.25, 3, 1]
+        self.agree(PAIR, DML, adm={"consensus": "modulate"}, task={"class_weights": weights})
+
     def test_several_batches_to_a_step(self):
         """Each batch counts its own pixels."""
         self.agree(PAIR, DML, adm={}, train={"accumulate": 2, "batch": 4})
