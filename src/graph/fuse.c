@@ -7,6 +7,7 @@
  *                                                           (here and below, ReLU6 as ReLU)
  *             bn_stats(a + b)                            -> BN_STATS with addend, which writes a+b (one read less)
  *   group     silu(group_norm(x + e)), e [n,c,1,1]       -> one GROUP_NORM, and one GROUP_NORM_GRAD: fuse_group_norm.c
+ *   upsample  conv(upsample(x)), twice the size          -> one CONV that reads x, and so its gradients: fuse_upsample.c
  *   backward  relu_grad used by one batch norm only      -> the mask inside BN_GRAD_STATS and BN_GRAD_INPUT
  *             relu_grad used elsewhere too (residual)    -> BN_GRAD_STATS that also writes the masked gradient, and adds the
  *                                                           two gradients that meet at a branch
@@ -35,12 +36,6 @@ static void count_uses(fuser *f)
     }
     for (size_t i = 0; i < f->n_keep; i++)
         if (f->keep[i] != DT_NONE) f->pinned[f->keep[i]] = true;
-}
-
-/* May x disappear into its only reader? */
-static bool only_use(const fuser *f, dt_node x)
-{
-    return f->uses[x] == 1 && !f->pinned[x];
 }
 
 /* Moves a node out of a reader's way; its own inputs are read once less. */
@@ -486,7 +481,7 @@ void dt_fuse(dt_graph *g, dt_node *keep, size_t n_keep, bool enable)
     }
     if (ok && enable) {
         void (*const rules[])(fuser *) = {fuse_forward_bn, fuse_stats_of_sum, fuse_masks, fuse_gradient_sum,
-                                             dt_fuse_group_norm_silu, dt_fuse_group_norm_sum};
+                                             dt_fuse_group_norm_silu, dt_fuse_group_norm_sum, dt_fuse_upsample};
         for (size_t i = 0; i < DT_COUNT(rules); i++) {
             count_uses(&f);
             rules[i](&f);

@@ -1,5 +1,5 @@
 /* What the fusion rules share: fuse.c has the driver, the rules of batch norm, pruning and ordering; fuse_group_norm.c the
- * rules of group norm. */
+ * rules of group norm, fuse_upsample.c those of upsampled maps. */
 #ifndef DT_FUSE_IMPL_H
 #define DT_FUSE_IMPL_H
 
@@ -18,6 +18,12 @@ static inline bool is(const fuser *f, dt_node x, dt_kind kind)
     return x != DT_NONE && f->g->nodes[x].kind == kind && !f->g->nodes[x].dead;
 }
 
+/* May x disappear into its only reader? */
+static inline bool only_use(const fuser *f, dt_node x)
+{
+    return f->uses[x] == 1 && !f->pinned[x];
+}
+
 static inline void set_input(dt_graph_node *n, int k, dt_node x)
 {
     n->in[k] = x;
@@ -32,5 +38,7 @@ bool dt_list_readers(const dt_graph *g, size_t **start_out, dt_node **list_out);
 void dt_fuse_group_norm_silu(fuser *f);
 /* group_norm(x + e), e [n,c,1,1] -> GROUP_NORM and GROUP_NORM_GRAD that add on the way. */
 void dt_fuse_group_norm_sum(fuser *f);
+/* conv(upsample(x)), twice the size -> a convolution that reads x, and so for its gradients. */
+void dt_fuse_upsample(fuser *f);
 
 #endif

@@ -159,6 +159,8 @@ typedef struct dt_conv_spec {
     size_t out_channels, kernel_h, kernel_w, stride, pad, dilation, groups; /* 0 for dilation, groups: 1 */
     size_t pad_more; /* zeros below and to the right beyond `pad` */
     bool bias;
+    bool doubled; /* each place of x stands for a block of 2x2: what UPSAMPLE to twice the size and a convolution are together. x and
+                   * its gradient have the small size, everything else is of the large one. Written by the compiler only. */
 } dt_conv_spec;
 
 typedef struct dt_pool_spec {
@@ -233,7 +235,7 @@ typedef struct dt_graph {
     dt_node *order;      /* order of execution, set by dt_fuse: live nodes only */
     size_t n_order;
     /* counts of what passes did, for `duet plan` */
-    struct { int bn_residual, bn_relu, bn_grad_relu, bn_grad_emit, bn_grad_add, bn_stats_add, gn_silu, gn_grad_silu, gn_add, shared, removed,
+    struct { int bn_residual, bn_relu, bn_grad_relu, bn_grad_emit, bn_grad_add, bn_stats_add, gn_silu, gn_grad_silu, gn_add, conv_upsample, shared, removed,
         in_place; } fused;
 } dt_graph;
 

@@ -65,9 +65,9 @@ static void extras(const dt_op *op, char *text, size_t bytes)
     const bool silu = (group || group_grad) && op->a.gn.silu;
     const bool add = (group && op->in[3].n) || (group_grad && op->in[5].n) || (op->kind == DT_OP_BN_STATS && op->in[1].n) || (op->kind == DT_OP_BN_GRAD_STATS && op->in[4].n) ||
                      (op->kind == DT_OP_BN_GRAD_INPUT && op->in[6].n);
-    snprintf(text, bytes, "%s%s%s%s%s%s", residual ? "+residual" : "", !relu ? "" : op->a.bn.activation == DT_ACTIVATION_RELU6 ? "+relu6" : "+relu", silu ? "+silu" : "", mask ? "+mask" : "",
-             add ? "+add" : "",
-             op->n_out > 1 && op->kind == DT_OP_BN_GRAD_STATS ? "+emit" : "");
+    const char *activation = !relu ? "" : op->a.bn.activation == DT_ACTIVATION_RELU6 ? "+relu6" : "+relu";
+    snprintf(text, bytes, "%s%s%s%s%s%s%s", is_convolution(op->kind) && op->a.conv.doubled ? "+x2" : "", residual ? "+residual" : "", activation,
+             silu ? "+silu" : "", mask ? "+mask" : "", add ? "+add" : "", op->n_out > 1 && op->kind == DT_OP_BN_GRAD_STATS ? "+emit" : "");
 }
 
 static void print_entry(const dt_program *p, size_t i, dt_text *out)
@@ -109,6 +109,7 @@ void dt_program_print(const dt_program *p, dt_text *out)
     if (g->fused.gn_silu || g->fused.gn_add)
         dt_text_append(out, "fused: %d group norm + SiLU, %d of them in the backward pass too, %d group norms of a sum\n", g->fused.gn_silu,
                        g->fused.gn_grad_silu, g->fused.gn_add);
+    if (g->fused.conv_upsample) dt_text_append(out, "fused: %d convolutions and gradients that read or write an upsampled map small\n", g->fused.conv_upsample);
     if (f.n_fallbacks) dt_text_append(out, "note: %zu kernels fall back to the reference implementation\n", f.n_fallbacks);
     if (f.n_ref_convolutions)
         dt_text_append(out, "WARNING: %zu convolutions run on a reference implementation, about 50 times slower than they could; see SLOW above\n",

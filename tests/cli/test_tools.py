@@ -54,6 +54,14 @@ class Plan(Case):
         for text in ("one step of dml on cifar100, batch 8", "kernels", "slab", "fused", "conv1"):
             self.assertIn(text, plan)
 
+    def test_a_plan_of_segmentation_or_denoising_names_its_fusions(self):
+        denoise = self.folder / "denoise.yaml"
+        denoise.write_text("data: {name: shapes-plain}\nnetworks: [{name: student, model: unet_c8}]\ntask: {name: denoise}\nmethod: {name: vanilla}\n")
+        plan = self.run_ok("plan", denoise)
+        for text in ("group_norm+silu+add", "group_norm_grad+silu+add", "conv+x2", "conv_grad_input+x2", "conv_grad_weight+x2"):
+            self.assertIn(text, plan)
+        self.assertNotIn("upsample", "".join(line.split(maxsplit=2)[1] for line in plan.splitlines() if line[:5].strip().isdigit()))
+
     def test_no_files_are_needed(self):
         self.recipe.write_text(self.recipe.read_text().replace(f", path: {self.data}", ""))
         self.assertIn("100 classes", self.run_ok("plan", self.recipe))

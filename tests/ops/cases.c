@@ -56,6 +56,17 @@ static const op_size dense_convolutions[] = {
     PADDED(1, 8, 17, 16, 8, 3, 2, 2, 0, 2, false),     PADDED(1, 8, 12, 12, 8, 5, 1, 6, 0, 3, false),
     PADDED(2, 16, 16, 24, 8, 3, 1, 2, 0, 2, true),     PADDED(1, 8, 24, 12, 16, 3, 1, 3, 0, 3, false),
 };
+/* Of a map that is read at twice its size. */
+#define DOUBLED(N, C, H, W, OUT, K, B)                                                                                 \
+    {.x = {N, C, H, W},                                                                                                \
+     .a.conv = {.out_channels = OUT, .kernel_h = K, .kernel_w = K, .stride = 1, .pad = K / 2, .dilation = 1,           \
+                .groups = 1, .bias = B, .doubled = true}}
+static const op_size doubled_convolutions[] = {
+    DOUBLED(2, 16, 4, 4, 32, 3, true),   DOUBLED(1, 32, 2, 6, 16, 3, false), DOUBLED(3, 16, 8, 2, 16, 3, true),
+    DOUBLED(2, 8, 4, 4, 8, 3, true),     DOUBLED(1, 17, 4, 4, 9, 3, false),  DOUBLED(2, 16, 3, 5, 16, 3, true),
+    DOUBLED(1, 16, 1, 1, 16, 3, false),  DOUBLED(1, 3, 4, 2, 5, 1, true),    DOUBLED(1, 64, 4, 8, 32, 3, false),
+};
+#define DOUBLED_CONVOLUTIONS .sizes = doubled_convolutions, .n_sizes = DT_COUNT(doubled_convolutions), .a_of_size = true
 #define DENSE_CONVOLUTIONS .sizes = dense_convolutions, .n_sizes = DT_COUNT(dense_convolutions), .a_of_size = true
 
 #define CONVOLUTIONS .sizes = convolutions, .n_sizes = DT_COUNT(convolutions), .a_of_size = true
@@ -117,7 +128,8 @@ static void conv(dt_shape x, dt_op *op)
 {
     const dt_conv_spec c = op->a.conv;
     const dt_shape weight = {c.out_channels, x.c / (c.groups ? c.groups : 1), c.kernel_h, c.kernel_w};
-    const dt_shape y = {x.n, c.out_channels, conv_extent(x.h, c.kernel_h, c), conv_extent(x.w, c.kernel_w, c)};
+    const size_t block = c.doubled ? 2 : 1;
+    const dt_shape y = {x.n, c.out_channels, conv_extent(block * x.h, c.kernel_h, c), conv_extent(block * x.w, c.kernel_w, c)};
     set(op, SHAPES(x, weight, {1, c.out_channels, 1, 1}), y);
     if (!c.bias) {
         op->n_in = 2;
@@ -451,6 +463,9 @@ static const op_template templates[] = {
     OP("conv", "conv", CONV, conv, DENSE_CONVOLUTIONS, .tolerance = &sum, .differentiable = 7),
     OP("conv", "conv_grad_input", CONV_GRAD_INPUT, conv_grad_input, DENSE_CONVOLUTIONS, .tolerance = &sum),
     OP("conv", "conv_grad_weight", CONV_GRAD_WEIGHT, conv_grad_weight, DENSE_CONVOLUTIONS, .tolerance = &sum),
+    OP("conv", "conv doubled", CONV, conv, DOUBLED_CONVOLUTIONS, .tolerance = &sum, .differentiable = 7),
+    OP("conv", "conv_grad_input doubled", CONV_GRAD_INPUT, conv_grad_input, DOUBLED_CONVOLUTIONS, .tolerance = &sum),
+    OP("conv", "conv_grad_weight doubled", CONV_GRAD_WEIGHT, conv_grad_weight, DOUBLED_CONVOLUTIONS, .tolerance = &sum),
 };
 
 /* ---- the speed list ------------------------------------------------------------------------------------------ */

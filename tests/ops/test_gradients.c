@@ -350,6 +350,16 @@ static dt_node unet_block(dt_graph *g, const dt_node *in, const void *what)
     return dt_add(g, in[0], conv_group(g, second, in[4]));
 }
 
+/* A UNet's way up, twice: upsampled, convolved. The second upsampled map is read by somebody else too. */
+static dt_node way_up(dt_graph *g, const dt_node *in, const void *what)
+{
+    (void)what;
+    const dt_shape s = dt_shape_of(g, in[0]);
+    const dt_node once = conv_group(g, dt_upsample(g, in[0], 2 * s.h, 2 * s.w), in[1]);
+    const dt_node large = dt_upsample(g, once, 4 * s.h, 4 * s.w);
+    return dt_add(g, conv_group(g, large, in[2]), large);
+}
+
 /* Nothing may be fused away that somebody else reads: here the normalised value, and the sum. */
 static dt_node group_norm_read_twice(dt_graph *g, const dt_node *in, const void *what)
 {
@@ -455,6 +465,12 @@ static const composite composites[] = {
      .in = {{N, 6, H, W}, {1, 6, 1, 1}, {1, 6, 1, 1}, {6, 6, 3, 3}, {6, 6, 3, 3}, {N, 6, 1, 1}},
      .differentiable = 63,
      .counters = {COUNTER(gn_silu), COUNTER(gn_grad_silu), COUNTER(gn_add)}},
+    {.name = "way up",
+     .build = way_up,
+     .n_in = 3,
+     .in = {{N, 6, 2, 3}, {6, 6, 3, 3}, {6, 6, 3, 3}},
+     .differentiable = 7,
+     .counters = {COUNTER(conv_upsample)}},
     {.name = "group norm read twice",
      .build = group_norm_read_twice,
      .n_in = 4,

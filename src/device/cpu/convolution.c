@@ -1,7 +1,9 @@
 /* Which implementation a convolution gets. A fixed rule of shape, never a measurement at run time, so that the same
  * recipe gives the same bits. The first that fits:
  *
- *     winograd  3x3, stride 1, padding as dilation r, height and width multiples of 4 r, channels whole vectors
+ *     winograd  3x3, stride 1, padding as dilation r, height and width multiples of 4 r, channels whole vectors; also of a
+ *               map that is read doubled
+ *     doubled   every other one of those: in two steps
  *     direct    any kernel, padding, stride up to 3; no dilation, no groups
  *     dilated   stride 1, dilation 2 or more, no groups
  *     depthwise groups == channels: 3x3, padding 1, stride 1 or 2, no dilation, at least a vector of channels
@@ -28,7 +30,7 @@
 
 duet_status dt_cpu_convolution(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
-    static dt_cpu_maker *const in_order[] = {dt_cpu_winograd, dt_cpu_direct, dt_cpu_dilated,
+    static dt_cpu_maker *const in_order[] = {dt_cpu_winograd, dt_cpu_doubled, dt_cpu_direct, dt_cpu_dilated,
                                              dt_cpu_depthwise, dt_cpu_onednn_convolution};
     for (size_t i = 0; i < DT_COUNT(in_order) && !out->run; i++) DT_TRY(in_order[i](d, op, out, err));
     return DUET_OK;

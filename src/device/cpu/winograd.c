@@ -50,7 +50,8 @@ typedef struct wino_task {
 static void look_ahead(dt_wino_ahead *ahead, int range, const float *picture, const dt_wino_map *map, size_t first,
                        size_t n, size_t end, bool write)
 {
-    const size_t row_floats = DT_WINO_TILE * map->dilation * map->w * map->channels, in_row = map->tiles_x * map->dilation;
+    const size_t in_row = map->tiles_x * map->dilation;
+    const size_t row_floats = DT_WINO_TILE * map->dilation * map->w * map->channels / (map->doubled ? 4 : 1);
     if (first >= end) return;
     if (n > end - first) n = end - first;
     const size_t begin_row = first / in_row, end_row = (first + n - 1) / in_row + 1;
@@ -189,18 +190,25 @@ static bool fits(const dt_op *op, size_t dilation, dt_shape x, dt_shape y, size_
 {
     const dt_conv_spec c = op->a.conv;
     const size_t tile = DT_WINO_TILE * dilation, most = DT_WINO_MOST_STEP / dilation;
-    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == dilation && c.pad_more == 0 && c.groups <= 1 &&
+    return !(c.doubled && dilation > 1) && c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == dilation && c.pad_more == 0 && c.groups <= 1 &&
            x.h % tile == 0 && x.w % tile == 0 && x.c % lanes == 0 && y.c % lanes == 0 && x.c <= most && y.c <= most;
 }
 
-static dt_wino_map map_of(dt_shape s, size_t dilation)
+static dt_wino_map map_of(dt_shape s, size_t dilation, bool doubled)
 {
     return (dt_wino_map){.h = s.h,
                          .w = s.w,
                          .channels = s.c,
                          .dilation = dilation,
+                         .doubled = doubled,
                          .tiles_y = s.h / DT_WINO_TILE,
                          .tiles_x = s.w / DT_WINO_TILE};
+}
+
+/* The size of the picture that a map stands for. */
+static dt_shape large(dt_shape s, bool doubled)
+{
+    return doubled ? (dt_shape){s.n, s.c, 2 * s.h, 2 * s.w} : s;
 }
 
 /* Tiles whose transforms, both sides, take about `bytes`: a multiple of the register block's rows. */
@@ -243,15 +251,16 @@ duet_status dt_cpu_winograd(const dt_cpu_device *d, const dt_op *op, dt_kernel *
 {
     const dt_wino_loops *loops = loops_for(d->loops->isa);
     const bool weights = op->kind == DT_OP_CONV_GRAD_WEIGHT, backward = op->kind == DT_OP_CONV_GRAD_INPUT;
-    const dt_shape from = weights ? op->in[1] : op->in[0], to = weights ? op->in[0] : op->out[0],
-                   w = weights ? op->out[0] : op->in[1];
+    const bool doubled = op->a.conv.doubled; /* x is */
+    const dt_shape from = large(weights ? op->in[1] : op->in[0], doubled && !backward),
+                   to = large(weights ? op->in[0] : op->out[0], doubled && backward), w = weights ? op->out[0] : op->in[1];
     const size_t dilation = op->a.conv.dilation ? op->a.conv.dilation : 1; /* 0 is 1 */
     if (!fits(op, dilation, from, to, loops->lanes)) return DUET_OK;
     wino_state *s = dt_cpu_state_new(d, op, sizeof *s, dt_shape_count(from) * 16, err);
     if (!s) return DUET_MEMORY;
     s->loops = loops;
-    s->in = map_of(from, dilation);
-    s->out = map_of(to, dilation);
+    s->in = map_of(from, dilation, doubled && !backward);
+    s->out = map_of(to, dilation, doubled && backward);
     s->k = w.n;
     s->c = w.c;
     s->u_stride = s->k * s->c + PAD;

@@ -28,10 +28,11 @@
 
 enum { DT_WINO_GRID = 36, DT_WINO_TILE = 4, DT_WINO_MOST_STEP = 4096 };
 
-/* The picture that tiles are cut from. h and w are multiples of 4 * dilation; channels * dilation <= DT_WINO_MOST_STEP. */
+/* The picture that tiles are cut from, or added up into. h and w are multiples of 4 * dilation; channels * dilation <= DT_WINO_MOST_STEP. */
 typedef struct dt_wino_map {
     size_t h, w, channels, dilation;
     size_t tiles_y, tiles_x; /* of one image, all grids together */
+    bool doubled;            /* memory has every second row and column only: a place there stands for a block of 2x2. No dilation then */
 } dt_wino_map;
 
 /* Memory that comes next, to be asked for while products are computed: transforms alone would wait for it. */
@@ -51,11 +52,11 @@ typedef struct dt_wino_loops {
      * = k, out = c, rotated. */
     void (*weights)(float *u, size_t u_stride, const float *w, size_t k, size_t c, bool backward, size_t panel,
                     size_t first, size_t n);
-    /* B' d B of n tiles from `first`, halo included, zero outside the picture. */
+    /* B' d B of n tiles from `first`, halo included, zero outside the picture. A doubled picture's tiles read each place as its block. */
     void (*input)(float *v, size_t stride, const float *x, const dt_wino_map *map, size_t first, size_t n);
     /* A dy A' of n tiles. */
     void (*expand)(float *v, size_t stride, const float *dy, const dt_wino_map *map, size_t first, size_t n);
-    /* y = A' m A + bias of n tiles; bias may be NULL. */
+    /* y = A' m A + bias of n tiles; bias may be NULL. Of a doubled picture: the sums over blocks, without bias. */
     void (*output)(float *y, const float *m, size_t stride, const float *bias, const dt_wino_map *map, size_t first,
                    size_t n);
     /* m[xi] = v[xi] u[xi] for all xi: [n, in] [in, out] -> [n, out]. */
