@@ -1,8 +1,8 @@
 /* Which implementation a convolution gets. A fixed rule of shape, never a measurement at run time, so that the same
  * recipe gives the same bits. The first that fits:
  *
- *     winograd  3x3, stride 1, padding as dilation r, height and width multiples of 4 r, channels whole vectors; also of a
- *               map that is read doubled
+ *     winograd  3x3, stride 1, padding as dilation r, channels whole vectors; height and width multiples of 4 r with
+ *               dilation, else such that tiles of 4x4 cover them in at most twice their area; also of a map that is read doubled
  *     doubled   every other one of those: in two steps
  *     direct    any kernel, padding, stride up to 3; no dilation, no groups
  *     dilated   stride 1, dilation 2 or more, no groups

@@ -46,17 +46,23 @@ typedef struct wino_task {
     size_t first, n; /* the chunk */
 } wino_task;
 
+/* Where a row of tiles, of all grids together, begins in a picture, in floats. */
+static size_t row_start(const dt_wino_map *map, size_t row)
+{
+    const size_t in_image = map->tiles_y / map->dilation, y = row / in_image * map->h + row % in_image * DT_WINO_TILE * map->dilation;
+    return y * map->w * map->channels / (map->doubled ? 4 : 1);
+}
+
 /* The memory of n tiles from `first`, as far as there are so many before `end`: whole rows of tiles, of all grids. */
 static void look_ahead(dt_wino_ahead *ahead, int range, const float *picture, const dt_wino_map *map, size_t first,
                        size_t n, size_t end, bool write)
 {
     const size_t in_row = map->tiles_x * map->dilation;
-    const size_t row_floats = DT_WINO_TILE * map->dilation * map->w * map->channels / (map->doubled ? 4 : 1);
     if (first >= end) return;
     if (n > end - first) n = end - first;
-    const size_t begin_row = first / in_row, end_row = (first + n - 1) / in_row + 1;
-    ahead->range[range].from = (const char *)(picture + begin_row * row_floats);
-    ahead->range[range].bytes = (end_row - begin_row) * row_floats * sizeof *picture;
+    const size_t begin = row_start(map, first / in_row);
+    ahead->range[range].from = (const char *)(picture + begin);
+    ahead->range[range].bytes = (row_start(map, (first + n - 1) / in_row + 1) - begin) * sizeof *picture;
     ahead->range[range].write = write;
 }
 
@@ -186,12 +192,20 @@ static const dt_wino_loops *loops_for(dt_isa isa)
     return &dt_wino_portable;
 }
 
+/* Are the tiles that cover a picture not much larger than it? Beyond that the direct sum is as fast. */
+static bool covers_well(dt_shape s)
+{
+    return dt_cpu_round_up(s.h, DT_WINO_TILE) * dt_cpu_round_up(s.w, DT_WINO_TILE) <= 2 * s.h * s.w;
+}
+
 static bool fits(const dt_op *op, size_t dilation, dt_shape x, dt_shape y, size_t lanes)
 {
     const dt_conv_spec c = op->a.conv;
     const size_t tile = DT_WINO_TILE * dilation, most = DT_WINO_MOST_STEP / dilation;
-    return !(c.doubled && dilation > 1) && c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == dilation && c.pad_more == 0 && c.groups <= 1 &&
-           x.h % tile == 0 && x.w % tile == 0 && x.c % lanes == 0 && y.c % lanes == 0 && x.c <= most && y.c <= most;
+    if (c.doubled && dilation > 1) return false;
+    if (dilation == 1 && !c.doubled ? !covers_well(x) : x.h % tile || x.w % tile) return false;
+    return c.kernel_h == 3 && c.kernel_w == 3 && c.stride == 1 && c.pad == dilation && c.pad_more == 0 && c.groups <= 1 &&
+           x.c % lanes == 0 && y.c % lanes == 0 && x.c <= most && y.c <= most;
 }
 
 static dt_wino_map map_of(dt_shape s, size_t dilation, bool doubled)
@@ -201,8 +215,8 @@ static dt_wino_map map_of(dt_shape s, size_t dilation, bool doubled)
                          .channels = s.c,
                          .dilation = dilation,
                          .doubled = doubled,
-                         .tiles_y = s.h / DT_WINO_TILE,
-                         .tiles_x = s.w / DT_WINO_TILE};
+                         .tiles_y = (s.h + DT_WINO_TILE - 1) / DT_WINO_TILE,
+                         .tiles_x = (s.w + DT_WINO_TILE - 1) / DT_WINO_TILE};
 }
 
 /* The size of the picture that a map stands for. */

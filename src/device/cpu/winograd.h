@@ -28,7 +28,8 @@
 
 enum { DT_WINO_GRID = 36, DT_WINO_TILE = 4, DT_WINO_MOST_STEP = 4096 };
 
-/* The picture that tiles are cut from, or added up into. h and w are multiples of 4 * dilation; channels * dilation <= DT_WINO_MOST_STEP. */
+/* The picture that tiles are cut from, or added up into. With dilation, or doubled, h and w are multiples of 4 * dilation; else the last
+ * tiles of a row or column may reach beyond it: zeros there, and nothing is written. channels * dilation <= DT_WINO_MOST_STEP. */
 typedef struct dt_wino_map {
     size_t h, w, channels, dilation;
     size_t tiles_y, tiles_x; /* of one image, all grids together */
