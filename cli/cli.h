@@ -97,6 +97,8 @@ void cli_heading(const char *text);
 
 /* "1,234,567" */
 const char *cli_thousands(uint64_t n, char text[32]);
+/* How many digits after the point a rate is shown with: 1234, 47.1, 0.46. */
+int cli_rate_digits(double per_second);
 /* "1:02:03", "2:03" */
 const char *cli_duration(double seconds, char text[32]);
 /* A JSON string literal. */

@@ -130,6 +130,11 @@ void cli_heading(const char *text)
 
 /* ---- numbers ------------------------------------------------------------------------------------------------ */
 
+int cli_rate_digits(double per_second)
+{
+    return per_second >= 100 ? 0 : per_second >= 1 ? 1 : 2;
+}
+
 const char *cli_thousands(uint64_t n, char text[32])
 {
     char digits[24];

@@ -102,7 +102,7 @@ static void print_tail(const cli_arguments *a, const duet_recipe *recipe, const 
     char steps[32];
     cli_view_result(r);
     printf("\n%s%s after %s steps", r->finished ? "Finished" : "Stopped", r->finished ? "" : " early", cli_thousands((uint64_t)r->steps_done, steps));
-    if (r->images_per_s > 0) printf(", %.0f images/s", r->images_per_s);
+    if (r->images_per_s > 0) printf(", %.*f images/s", cli_rate_digits(r->images_per_s), r->images_per_s);
     printf(". Weights, log and metrics are in %s\n%sNext:%s ", out, bold, off);
     if (r->finished) print_eval(recipe, out);
     else print_resume(a, out);

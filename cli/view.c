@@ -72,7 +72,7 @@ static void compose(line *l, const duet_progress *p, int level)
     snprintf(text, sizeof text, "  step %lld/%lld", (long long)p->step, (long long)p->steps);
     if (level < NO_STEPS) append(l, "", text);
     if (level < NO_LOSSES) append_losses(l, p);
-    snprintf(text, sizeof text, level < SHORT_RATE ? "  %.0f images/s" : "  %.0f/s", p->images_per_s);
+    snprintf(text, sizeof text, level < SHORT_RATE ? "  %.*f images/s" : "  %.*f/s", cli_rate_digits(p->images_per_s), p->images_per_s);
     append(l, "", text);
     snprintf(text, sizeof text, "  %s left", cli_duration(p->left_s, left));
     append(l, "", text);
@@ -140,7 +140,7 @@ static void on_epoch(void *user, const duet_epoch *e)
     snprintf(at, sizeof at, "%lld/%lld", (long long)e->epoch, (long long)e->epochs);
     printf("%8s %8.3g", at, e->lr);
     for (size_t i = 0; i < e->n_networks; i++) print_epoch_network(view, e, i);
-    printf("  %8.0f %7s\n", e->images_per_s, cli_duration(e->train_s + e->eval_s, time));
+    printf("  %8.*f %7s\n", cli_rate_digits(e->images_per_s), e->images_per_s, cli_duration(e->train_s + e->eval_s, time));
     fflush(stdout);
     view->last_plain_s = now_s();
 }
