@@ -206,7 +206,7 @@ class Terminal(Case):
                 self.assertRegex(line, r"^epoch \d/2")
             self.assertIn("\r\033[K", seen)
             if columns >= 80:
-                self.assertRegex(drawn[0], r"step \d/4  teacher \d+\.\d+  student \d+\.\d+  \d+(/s| images/s)  \d+:\d\d left")
+                self.assertRegex(drawn[0], r"step \d/4  teacher \d+\.\d+  student \d+\.\d+  [\d.]+(/s| images/s)  \d+:\d\d left")
             if columns >= 120:
                 self.assertIn("...", drawn[0])  # the bar, in a locale without UTF-8
 
