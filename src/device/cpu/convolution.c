@@ -7,6 +7,7 @@
  *     direct    any kernel, padding, stride up to 3; no dilation, no groups
  *     dilated   stride 1, dilation 2 or more, no groups
  *     depthwise groups == channels: 3x3, padding 1, stride 1 or 2, no dilation, at least a vector of channels
+ *     grouped   1x1 in groups, stride 1
  *     oneDNN    the rest
  *
  * GFLOP/s (of the direct sum) forward / gradient for the input / for the weights on a virtual Zen 3 with AVX2, two
@@ -31,7 +32,7 @@
 duet_status dt_cpu_convolution(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err)
 {
     static dt_cpu_maker *const in_order[] = {dt_cpu_winograd, dt_cpu_doubled, dt_cpu_direct, dt_cpu_dilated,
-                                             dt_cpu_depthwise, dt_cpu_onednn_convolution};
+                                             dt_cpu_depthwise, dt_cpu_grouped, dt_cpu_onednn_convolution};
     for (size_t i = 0; i < DT_COUNT(in_order) && !out->run; i++) DT_TRY(in_order[i](d, op, out, err));
     return DUET_OK;
 }

@@ -2,7 +2,7 @@
  *
  *     cpu.c           the device table; which file answers for which operation; threads
  *     batch_norm.c, elementwise.c, reduce.c, classify.c, pool.c, matmul.c, optimise.c,
- *     convolution.c, winograd.c, direct.c, dilated.c, depthwise.c, doubled.c, group_norm.c, resize.c, pixel_ce.c, copies.c
+ *     convolution.c, winograd.c, direct.c, dilated.c, depthwise.c, doubled.c, grouped.c, group_norm.c, resize.c, pixel_ce.c, copies.c
  *                     shapes, scratch, the division of work: once, for every instruction set
  *     loops.h, .inc   the arithmetic: serial loops over floats, compiled once per instruction set
  *     onednn.c        convolutions through oneDNN: those in groups, and strided ones with dilation
@@ -83,6 +83,6 @@ void dt_cpu_axis_make(dt_cpu_axis *a, void *room, size_t in, size_t out, bool al
 typedef duet_status dt_cpu_maker(const dt_cpu_device *d, const dt_op *op, dt_kernel *out, duet_error *err);
 dt_cpu_maker dt_cpu_batch_norm, dt_cpu_unary, dt_cpu_binary, dt_cpu_fill, dt_cpu_reduce, dt_cpu_classify, dt_cpu_pool,
     dt_cpu_matmul, dt_cpu_update, dt_cpu_convolution, dt_cpu_winograd, dt_cpu_direct, dt_cpu_dilated, dt_cpu_doubled,
-    dt_cpu_depthwise, dt_cpu_onednn_convolution, dt_cpu_group_norm, dt_cpu_resize, dt_cpu_pixel_ce, dt_cpu_copy, dt_cpu_batch_matmul;
+    dt_cpu_depthwise, dt_cpu_grouped, dt_cpu_onednn_convolution, dt_cpu_group_norm, dt_cpu_resize, dt_cpu_pixel_ce, dt_cpu_copy, dt_cpu_batch_matmul;
 
 #endif
