@@ -96,7 +96,10 @@ typedef struct dt_depthwise {
     size_t rows;   /* 1 .. DT_DEPTHWISE_ROWS neighbours, written at a time */
     size_t stride; /* 1 or 2 */
     bool right;    /* the last output's window reaches over the right edge */
-    const float *x_ahead, *y_ahead; /* NULL, or what will be read and written next, to be asked for meanwhile */
+    /* Memory to be asked for meanwhile: of the piece after this one (of y, or dy where y is not written), or what lies
+     * `further` floats on in the same rows. NULL, 0: none. */
+    const float *x_ahead, *y_ahead;
+    size_t further;
 } dt_depthwise;
 
 enum { DT_PIXELS = 64 }; /* of a row at a time, in its cross-entropy */
