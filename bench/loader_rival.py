@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The same work as bench_loader in Pillow, which is what torchvision's transforms for files are made of.
+"""The same work as bench_loader in Pillow, and in torchvision where the Python that runs this has it.
 
     bench/loader_rival.py make FOLDER     160 JPEGs of about 500x375 pixels, quality 90, in FOLDER/train and FOLDER/val
     bench/loader_rival.py run FOLDER [SECONDS]
@@ -48,6 +48,23 @@ def square(path, colours):
     return (np.asarray(image, np.float32) / 255 - MEAN) / STD
 
 
+def of_torchvision():
+    """Its transforms with and without colours, or None; what ImageFolder's default loader opens is what they are given."""
+    try:
+        import torch
+        from torchvision.transforms import v2
+    except ImportError:
+        return None
+    torch.set_num_threads(1)
+
+    def of(*colours):
+        chain = v2.Compose([v2.RandomResizedCrop(224, antialias=True), v2.RandomHorizontalFlip(), *colours, v2.ToImage(),
+                            v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN.tolist(), STD.tolist())])
+        return lambda path: chain(Image.open(path).convert("RGB"))
+
+    return of(), of(v2.ColorJitter(0.4, 0.4, 0.4))
+
+
 def rate(step, paths, seconds):
     begin, done = time.process_time(), 0
     while time.process_time() - begin < seconds:
@@ -63,9 +80,14 @@ def main():
         return
     seconds = float(sys.argv[3]) if len(sys.argv) > 3 else 2
     paths = sorted(folder.glob("train/*/*.jpg"))
+    theirs = of_torchvision()
     whole = rate(lambda p: Image.open(p).convert("RGB").load(), paths, seconds)
     plain, colours = (rate(lambda p: square(p, c), paths, seconds) for c in (False, True))
     print(f"Pillow {Image.__version__}, images for a second of one core: decoded whole {whole:.0f}; random part {plain:.0f}, with colours {colours:.0f}")
+    if theirs:
+        import torchvision
+        plain, colours = (rate(step, paths, seconds) for step in theirs)
+        print(f"torchvision {torchvision.__version__}: random part {plain:.0f}, with colours {colours:.0f}")
 
 
 if __name__ == "__main__":

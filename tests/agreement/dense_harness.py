@@ -38,16 +38,8 @@ def worn(network):
 
 
 def dropout_pattern(seed):
-    """keep(network, step, which, p, shape) as duet draws it: element i in memory order (n, h, w, c) takes word i % 4 of block
-    i / 4 of the step, the network and the layer; it stays where the word is p 2^32 or more."""
-    def keep(network, step, which, p, shape):
-        n, c, *rest = shape
-        places = int(np.prod(rest, dtype=int))
-        words = philox.block_words(n * c * places, seed, philox.DROPOUT, step, network << 16 | which)
-        stays = words >= int(p * 2.0**32)
-        return torch.from_numpy(stays.reshape(n, places, c).transpose(0, 2, 1).reshape(n, c, *rest))
-
-    return keep
+    """keep(network, step, which, p, shape) as duet draws it."""
+    return lambda network, step, which, p, shape: torch.from_numpy(philox.dropout(shape, p, seed, step, network, which))
 
 
 class DenseCase(AgreementCase):

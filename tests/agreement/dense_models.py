@@ -13,25 +13,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from models import Dropout
+
 Maps = namedtuple("Maps", "output features aux")
-
-
-class Dropout(nn.Module):
-    """Dropout whose pattern somebody else may dictate: `keep` is None (PyTorch draws) or a function from a shape to a bool
-    tensor that is true where x stays. which: its number in the network."""
-
-    PROJECT, LAST, AUX = range(3)  # of networks of places; a UNet counts on the way from picture to noise
-
-    def __init__(self, p, which):
-        super().__init__()
-        self.p, self.which, self.keep = p, which, None
-
-    def forward(self, x):
-        if not self.training or self.p == 0:
-            return x
-        if self.keep is None:
-            return F.dropout(x, self.p)
-        return x * self.keep(x.shape).to(x.dtype) / (1 - self.p)
+PROJECT, LAST, AUX = range(3)  # dropouts of networks of places; a UNet counts them on the way from picture to noise
 
 
 def resize(x, size, align):
@@ -122,7 +107,7 @@ class DilatedResNet(nn.Module):
 
 def fcn_layers(inner, classes):
     """The auxiliary head: 3x3 to a quarter of the width, 1x1."""
-    return nn.Sequential(*conv_norm_relu(inner, inner // 4, 3), Dropout(0.1, Dropout.AUX), nn.Conv2d(inner // 4, classes, 1))
+    return nn.Sequential(*conv_norm_relu(inner, inner // 4, 3), Dropout(0.1, AUX), nn.Conv2d(inner // 4, classes, 1))
 
 
 class Named(nn.Module):
@@ -160,7 +145,7 @@ class Aspp(nn.Module):
         pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), *conv_norm_relu(inner, outer, 1))
         self.add_module(f"b{len(rates) + 1}", Wrapped(gap=pool))
         self.branches = len(rates) + 2
-        self.project = nn.Sequential(*conv_norm_relu(self.branches * outer, outer, 1), Dropout(0.5, Dropout.PROJECT))
+        self.project = nn.Sequential(*conv_norm_relu(self.branches * outer, outer, 1), Dropout(0.5, PROJECT))
 
     def forward(self, x):
         return pyramid([getattr(self, f"b{i}") for i in range(self.branches)], self.project, x)
@@ -170,7 +155,7 @@ class DeepLabHead(nn.Module):
     def __init__(self, inner, width, classes, rates):
         super().__init__()
         self.aspp = Aspp(inner, width, rates)
-        self.block = nn.Sequential(*conv_norm_relu(width, width, 3), Dropout(0.1, Dropout.LAST),
+        self.block = nn.Sequential(*conv_norm_relu(width, width, 3), Dropout(0.1, LAST),
                                    nn.Conv2d(width, classes, 1))
 
     def last(self):
@@ -187,7 +172,7 @@ class PspHead(nn.Module):
     def __init__(self, inner, width, classes):
         super().__init__()
         self.psp = Named(**{f"conv{i}": nn.Sequential(*conv_norm_relu(inner, inner // 4, 1)) for i in range(1, 5)})
-        self.block = nn.Sequential(*conv_norm_relu(2 * inner, width, 3), Dropout(0.1, Dropout.LAST))
+        self.block = nn.Sequential(*conv_norm_relu(2 * inner, width, 3), Dropout(0.1, LAST))
         self.classifier = nn.Conv2d(width, classes, 1)
 
     def last(self):
@@ -243,7 +228,7 @@ class Torchvision(nn.Module):
         branches = [nn.Sequential(*conv_norm_relu(outer, width, 1))]
         branches += [nn.Sequential(*conv_norm_relu(outer, width, 3, 1, rate)) for rate in (12, 24, 36)]
         branches += [nn.Sequential(nn.AdaptiveAvgPool2d(1), *conv_norm_relu(outer, width, 1))]
-        project = nn.Sequential(*conv_norm_relu(5 * width, width, 1), Dropout(0.5, Dropout.PROJECT))
+        project = nn.Sequential(*conv_norm_relu(5 * width, width, 1), Dropout(0.5, PROJECT))
         self.classifier = nn.Sequential(Named(convs=nn.ModuleList(branches), project=project),
                                         *conv_norm_relu(width, width, 3), nn.Conv2d(width, classes, 1))
         self.aux_classifier = fcn_layers(self.backbone.middle, classes)
@@ -300,7 +285,7 @@ class Res(nn.Module):
         self.time_emb_proj = nn.Linear(time, outer)
         self.norm2 = nn.GroupNorm(groups, outer, eps=1e-6)
         self.conv2 = nn.Conv2d(outer, outer, 3, padding=1)
-        self.dropout = Dropout(dropout, None)
+        self.dropout = Dropout(dropout)
         self.conv_shortcut = nn.Conv2d(inner, outer, 1) if inner != outer else None
 
     def forward(self, x, emb):

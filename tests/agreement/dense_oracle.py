@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 import dense_models
+import models
 import oracle
 from dense_models import resize
 from oracle import REAL, ramp
@@ -417,13 +418,6 @@ def doubled(state):
     return {key: t.double() if t.is_floating_point() else t.clone() for key, t in state.items()}
 
 
-def dictate_dropout(net, pattern):
-    """pattern(which, p, shape) -> what that dropout of the network keeps."""
-    for m in net.modules():
-        if isinstance(m, dense_models.Dropout):
-            m.keep = lambda shape, m=m: pattern(m.which, m.p, shape)
-
-
 def make_step(recipe, nets, batch, epoch):
     """batch: (x, y) of a segment recipe, (x_t, t, eps) of a denoise one."""
     task = dict(recipe["task"])
@@ -525,7 +519,7 @@ class Training:
         for i, (n, net) in enumerate(zip(self.networks, self.nets)):
             net.train(not n.get("frozen"))
             if self.dropout:
-                dictate_dropout(net, lambda *a, i=i, k=number: self.dropout(i, k, *a))
+                models.dictate_dropout(net, lambda *a, i=i, k=number: self.dropout(i, k, *a))
         step = make_step(self.recipe, self.nets, self.batches(epoch, place), epoch)
         step.held_out = self.held_out
         method = dict(self.recipe["method"])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from models import start_convolutions
+from models import Dropout, start_convolutions
 
 # name: (parameters, buffers, multiply-adds per image), with 100 classes for pictures of 32x32 and 1000 for larger
 COUNTS = {
@@ -68,7 +68,7 @@ class MobileNetV2(nn.Module):
         else:
             self.features = nn.Sequential(stem, *sum(groups, []), tail)
         linear = nn.Linear(1280, classes)
-        self.classifier = nn.Sequential(linear) if half else nn.Sequential(nn.Dropout(0.2), linear)
+        self.classifier = nn.Sequential(linear) if half else nn.Sequential(Dropout(0.2), linear)
         start_convolutions(self)
         nn.init.normal_(linear.weight, 0, 0.01)
         nn.init.zeros_(linear.bias)

@@ -145,6 +145,29 @@ COUNTS = {
 }
 
 
+class Dropout(nn.Module):
+    """Dropout whose pattern somebody else may dictate: `keep` is None (PyTorch draws) or a function from a shape to a bool
+    tensor that is true where x stays. which: its number in the network."""
+
+    def __init__(self, p, which=0):
+        super().__init__()
+        self.p, self.which, self.keep = p, which, None
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        if self.keep is None:
+            return F.dropout(x, self.p)
+        return x * self.keep(x.shape).to(x.dtype) / (1 - self.p)
+
+
+def dictate_dropout(net, pattern):
+    """pattern(which, p, shape) -> what that dropout of the network keeps."""
+    for m in net.modules():
+        if isinstance(m, Dropout):
+            m.keep = lambda shape, m=m: pattern(m.which, m.p, shape)
+
+
 def head(network):
     """The linear layer that makes logits."""
     return [m for m in network.modules() if isinstance(m, nn.Linear)][-1]

@@ -266,10 +266,22 @@ def view_of(view, network, features, y):
     if view == "label":
         value = ((shares(y, len(centred_head(network))) @ centred_head(network))[:, :, None, None] * features).sum(dim=1)
         low, high = value.amin(dim=(1, 2), keepdim=True), value.amax(dim=(1, 2), keepdim=True)
-        return (value - low) / (high - low)
+        return (value - low) / (high - low).clamp_min(1e-8)  # a flat image, such as of a single place, becomes 0
     assert view == "attention"
     energy = features.pow(2).mean(dim=1)
     return energy / energy.mean(dim=(1, 2), keepdim=True)
+
+
+def on_smaller_grid(a, b):
+    """Two views, [n, h, w] or [n, k, h, w], at the places of the smaller: the larger is averaged."""
+    size = tuple(min(pair) for pair in zip(a.shape[-2:], b.shape[-2:]))
+    return F.adaptive_avg_pool2d(a, size), F.adaptive_avg_pool2d(b, size)
+
+
+def over_blocks(weights, size):
+    """Weights of places for a larger map, on which each covers its block."""
+    rows, columns = (torch.arange(large) * small // large for large, small in zip(size, weights.shape[1:]))
+    return weights[:, rows][:, :, columns]
 
 
 def similarity(view, u_t, u_s):
@@ -302,17 +314,16 @@ def place_weights(kind, s, tau):
 
 def modulated(network, features, weights, y, class_weights):
     """The cross-entropy of each image when places are weighted; classes may have weights, too."""
-    pooled = (weights[:, None] * features).mean(dim=(2, 3))
+    pooled = (over_blocks(weights, features.shape[2:])[:, None] * features).mean(dim=(2, 3))
     head = models.head(network)
     logits = F.linear(pooled, head.weight.double(), head.bias.double())
-    each = -of_label(F.log_softmax(logits, dim=1), y) if class_weights is None else weighted_losses(logits, y, class_weights)
-    return each * (weights.sum(dim=(1, 2)) > 0)
+    return -of_label(F.log_softmax(logits, dim=1), y) if class_weights is None else weighted_losses(logits, y, class_weights)
 
 
 def adm_pair(t, s, f_t, f_s, y, consensus, divergence, view, weights, tau, detach, class_weights=None):
     """(L_co, L_di) of one teacher and one student; None where a side is off."""
     f_t, f_s = f_t.double(), f_s.double()
-    u_t, u_s = view_of(view, t, f_t, y), view_of(view, s, f_s, y)
+    u_t, u_s = on_smaller_grid(view_of(view, t, f_t, y), view_of(view, s, f_s, y))
     alike = similarity(view, u_t, u_s)
     c, d = place_weights(weights, alike.detach(), tau)
     co = di = None
@@ -325,7 +336,8 @@ def adm_pair(t, s, f_t, f_s, y, consensus, divergence, view, weights, tau, detac
     if divergence == "repel":
         di = -(d * (1 - cosine(u_t, u_s.detach()))).mean()
     elif divergence == "modulate":
-        di = modulated(t, f_t, d, y, class_weights).mean()
+        somewhere = d.sum(dim=(1, 2)) > 0  # an image without any divergence adds 0
+        di = (somewhere * modulated(t, f_t, d, y, class_weights)).mean()
     return co, di
 
 
@@ -370,7 +382,7 @@ class Training:
         kept = np.setdiff1d(np.arange(len(labels)), np.asarray(held_out, dtype=int))
         self.x, self.y = normalise(pixels[kept]), torch.from_numpy(labels[kept].astype(np.int64))
         self.unseen = (pixels[list(held_out)], torch.from_numpy(labels[list(held_out)].astype(np.int64)))
-        self.steps, self.held_out, self.mixup = 0, None, recipe["data"].get("mixup", 0)
+        self.steps, self.batches, self.held_out, self.mixup = 0, 0, None, recipe["data"].get("mixup", 0)
         weights = recipe.get("task", {}).get("class_weights")
         self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float64)
 
@@ -423,19 +435,25 @@ class Training:
             x, y = self.mixed(x, y, epoch, here.start // len(y))
         before = [{name: b.clone() for name, b in net.named_buffers()} for net in self.nets]
         results = []
-        for n, net in zip(self.networks, self.nets):
+        for i, (n, net) in enumerate(zip(self.networks, self.nets)):
             net.train(not n.get("frozen"))
             still(net, n)
+            models.dictate_dropout(net, self.dropout(i, self.batches))
             results.append(net(x))
         step = Step(self.networks, [r[0].double() for r in results], [r[1] for r in results], y, epoch,
                     self.settings.get("label_smoothing", 0.0), self.weights)
         step.held_out = self.held_out
+        self.batches += 1
         losses, outcome = self.losses(step)
         if self.method.get("pause_statistics"):
             for i in range(len(self.nets)):
                 if i not in losses:
                     self.nets[i].load_state_dict({**self.nets[i].state_dict(), **before[i]})
         return losses, outcome
+
+    def dropout(self, i, batch):
+        """What duet draws for network i in this batch, counted from 0: (number of the dropout, p, shape) -> what stays."""
+        return lambda which, p, shape: torch.from_numpy(philox.dropout(shape, p, self.settings["seed"], batch, i, which))
 
     def mixed(self, x, y, epoch, place):
         """Pictures and labels mixed by the share and the permutation that duet draws for this batch of the pass."""

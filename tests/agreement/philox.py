@@ -107,3 +107,12 @@ def mixup(n, alpha, seed, epoch, step):
     """(the share, as float32, and the partners) of a batch of n."""
     stream = Stream(seed, MIXUP, epoch, step)
     return np.float32(stream.beta(alpha)), stream.permutation(n)
+
+
+def dropout(shape, p, seed, step, network, which):
+    """Where a dropout lets numbers stay, a bool array of shape (n, c, ...): element i in memory order (n, h, w, c) takes word
+    i % 4 of block i / 4 of the step, the network and the layer; it stays where the word is p 2^32 or more."""
+    n, c, *rest = shape
+    places = int(np.prod(rest, dtype=int))
+    stays = block_words(n * c * places, seed, DROPOUT, step, network << 16 | which) >= int(p * 2.0**32)
+    return stays.reshape(n, places, c).transpose(0, 2, 1).reshape(n, c, *rest)

@@ -39,8 +39,15 @@ class Rival(unittest.TestCase):
                 self.agree(nets, getattr(torch_losses, task)(nets, batch, adm), wanted_of(nets, adm))
 
     def test_classify(self):
+        self.classify("teacher=resnet14", "student=resnet8")
+
+    def test_classify_on_unequal_grids(self):
+        self.classify("teacher=resnet8", "student=shufflenet_v1")
+        self.classify("teacher=mobilenet_half", "student1=resnet8", "student2=vgg8")
+
+    def classify(self, *words):
         x, y = pictures(6, 32), torch.tensor([0, 6, 2, 2, 5, 1])
-        networks = peers("teacher=resnet14", "student=resnet8")
+        networks = peers(*words)
 
         def wanted(nets, adm):
             logits, taps = zip(*(net(x) for net in nets))
@@ -48,7 +55,7 @@ class Rival(unittest.TestCase):
             losses, _ = oracle.dml(step)
             return oracle.add_adm(step, nets, losses) if adm else losses
 
-        self.both("classify", models.build, ("resnet14", "resnet8"), (x, y), wanted)
+        self.both("classify", models.build, [n["model"] for n in networks], (x, y), wanted)
 
     def dense(self, task, names, batch):
         recipe = {"task": {"name": task}, "networks": peers(f"teacher={names[0]}", f"student={names[1]}")}
