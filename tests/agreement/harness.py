@@ -78,6 +78,7 @@ class AgreementCase(unittest.TestCase):
     # whatever the program: these steps are held to FLIP times the tolerances, all others to the tolerances themselves, where a
     # mistake, which is there in every step, shows. Losses are held to rounding in each.
     flips = 0
+    steps = STEPS
     STEP_TOLERANCE = STEP_TOLERANCE
     update_tolerance = UPDATE_TOLERANCE
 
@@ -150,7 +151,7 @@ class AgreementCase(unittest.TestCase):
         """The whole comparison, in lockstep; returns what the switch said, step by step. Options: see recipe()."""
         recipe, begin, pixels, labels = self.recipe(networks, method, **options)
         run, training, here, outcomes, flipped = self.new_run(recipe), None, begin, [], 0
-        for k in range(1, STEPS + 1):
+        for k in range(1, self.steps + 1):
             events, states = self.advance(recipe, run, k)
             if not training:
                 training = oracle.Training(recipe, self.states_of(begin), pixels, labels, self.held_out(recipe, events))

@@ -1,5 +1,8 @@
 """ADM between networks whose maps have other grids and other numbers of channels, against PyTorch: 8x8 places against 4x4, 4x4 against
 2x2, anything against a single place, with the larger map on either side."""
+import os
+import unittest
+
 from adm_forms import forms
 from dense_harness import worn
 from harness import AgreementCase, main, models, peers, to_arrays
@@ -8,9 +11,10 @@ DML = {"name": "dml"}
 
 
 class Unlike(AgreementCase):
-    """Learning rate .01, with which networks of few numbers at a place are trained, from a start where no bias and no norm is trivial."""
+    """Learning rate .01, with which networks of few numbers at a place are trained, from a start where no bias and no norm is trivial. Five
+    steps: what these tests are for is in each of them."""
 
-    flips = 4
+    flips, steps = 2, 5
     PAIR = NotImplemented
 
     def unlike(self, adm, *words, method=None, frozen=(), **train):
@@ -18,7 +22,7 @@ class Unlike(AgreementCase):
         for n in networks:
             n["frozen"] = n["name"] in frozen
         start = {n["name"]: to_arrays(worn(models.build(n["model"], seed=50 + i))) for i, n in enumerate(networks)}
-        self.agree(networks, method or DML, adm=adm, start=start, train={"lr": 0.01, **train})
+        self.agree(networks, method or DML, adm=adm, start=start, train={"lr": 0.01, "batch": 8, **train})
 
     def form(self, adm):
         self.unlike(adm)
@@ -31,7 +35,7 @@ class LargerTeacher(Unlike):
     PAIR = "teacher=resnet8", "student=shufflenet_v1"
 
 
-@forms(consensus=("align", "modulate"), divergence=("repel", "modulate"))
+@forms(consensus=("align",), divergence=("repel", "modulate"))
 class LargerStudent(Unlike):
     """1280x2x2 against 64x8x8: each place of the one is 16 of the other."""
 
@@ -44,21 +48,19 @@ class FourAgainstTwo(Unlike):
     PAIR = "teacher=vgg8", "student=mobilenet_half"
 
     def test_forms(self):
-        for consensus, divergence in (("align", "modulate"), ("modulate", "repel"), ("off", "modulate"), ("align", "off")):
+        for consensus, divergence in (("align", "modulate"), ("modulate", "repel")):
             with self.subTest(consensus=consensus, divergence=divergence):
-                self.unlike({"consensus": consensus, "divergence": divergence}, batch=8)
+                self.unlike({"consensus": consensus, "divergence": divergence})
 
 
 class OnePlace(Unlike):
     """512x1x1: all that can be similar is the mean of the other's map. Norms over as many numbers as there are pictures magnify what a
     flipped ReLU does, so steps are small."""
 
-    PAIR, SMALL = ("teacher=resnet8", "student=resnet18"), {"lr": 0.002}
+    PAIR, SMALL = ("teacher=resnet8", "student=resnet18"), {"lr": 0.002, "batch": 16}
 
-    def test_forms(self):
-        for consensus, divergence in (("align", "repel"), ("modulate", "modulate")):
-            with self.subTest(consensus=consensus, divergence=divergence):
-                self.unlike({"consensus": consensus, "divergence": divergence, "weights": "none"}, **self.SMALL)
+    def test_places_that_are_not_weighed(self):
+        self.unlike({"consensus": "align", "divergence": "repel", "weights": "none"}, **self.SMALL)
 
     def test_mean_weights_are_one(self):
         self.unlike({}, "teacher=resnet18", "student=resnet8", **self.SMALL)
@@ -69,12 +71,11 @@ class OnePlace(Unlike):
                 self.unlike({"view": view, "consensus": "modulate", "divergence": "modulate"}, **self.SMALL)
 
     def test_channels(self):
-        self.unlike({"view": "channel", "consensus": "align", "divergence": "repel"}, "teacher=vgg8", "student=resnet18", batch=8, **self.SMALL)
+        self.unlike({"view": "channel", "consensus": "align", "divergence": "repel"}, "teacher=vgg8", "student=resnet18", lr=0.002)
 
     def test_channels_of_earlier_maps(self):
         # 128x16x16 against 128x8x8
-        self.unlike({"view": "channel", "stage": "stage1", "consensus": "align", "divergence": "repel"}, "teacher=mobilenet_v1", "student=vgg8",
-                    batch=8, **self.SMALL)
+        self.unlike({"view": "channel", "stage": "stage1", "consensus": "align", "divergence": "repel"}, "teacher=mobilenet_v1", "student=vgg8", lr=0.002)
 
 
 class Views(Unlike):
@@ -106,14 +107,17 @@ class Companies(Unlike):
         self.unlike({"consensus": "modulate"}, "teacher=resnet8", "student=mobilenet_half", method={"name": "kd"}, frozen=("teacher",))
 
 
+@unittest.skipUnless(os.environ.get("DUET_TEST_LARGE"), "a minute of large networks: DUET_TEST_LARGE=1")
 class RecipesPairs(Unlike):
     """Those of the recipes, with few pictures."""
 
+    flips, steps = 4, 10
+
     def test_resnet32x4_shufflenet_v1(self):
-        self.unlike({}, "teacher=resnet32x4", "student=shufflenet_v1", batch=8)
+        self.unlike({}, "teacher=resnet32x4", "student=shufflenet_v1")
 
     def test_vgg13_mobilenet_half(self):
-        self.unlike({}, "teacher=vgg13", "student=mobilenet_half", batch=8)
+        self.unlike({}, "teacher=vgg13", "student=mobilenet_half")
 
 
 class DropoutOfTheHead(Unlike):
