@@ -5,7 +5,7 @@
  *     convolution.c, winograd.c, direct.c, dilated.c, depthwise.c, doubled.c, grouped.c, group_norm.c, resize.c, pixel_ce.c, copies.c
  *                     shapes, scratch, the division of work: once, for every instruction set
  *     loops.h, .inc   the arithmetic: serial loops over floats, compiled once per instruction set
- *     onednn.c        convolutions through oneDNN: those in groups, and strided ones with dilation
+ *     onednn.c        convolutions through oneDNN: strided ones with dilation, and groups but for 1x1 and depth-wise 3x3
  *
  * Work is divided by shape and by the thread count given at open, never by what happens at run time, so that a result
  * depends on nothing else. No kernel allocates, and none starts threads inside threads. */
