@@ -38,6 +38,7 @@ static const op_size convolutions[] = {
     CONV(3, 32, 12, 8, 48, 3, 1, 1, 1, 1, false),  CONV(1, 48, 4, 16, 32, 3, 1, 1, 1, 1, true),
     CONV(2, 7, 6, 5, 7, 3, 1, 1, 1, 7, true),      CONV(1, 17, 5, 11, 17, 3, 1, 1, 1, 17, true),
     CONV(2, 24, 7, 10, 24, 3, 2, 1, 1, 24, true),  CONV(1, 24, 4, 4, 24, 3, 1, 1, 1, 24, false),
+    CONV(4, 60, 16, 16, 240, 1, 1, 0, 1, 3, false), /* large enough for several threads */
     CONV(2, 24, 5, 7, 60, 1, 1, 0, 1, 3, false),   CONV(3, 60, 4, 4, 24, 1, 1, 0, 1, 3, true),
     CONV(1, 48, 20, 9, 96, 1, 1, 0, 1, 3, true),   CONV(2, 16, 3, 3, 16, 1, 1, 0, 1, 4, false),
     CONV(2, 32, 7, 7, 16, 3, 1, 1, 1, 1, false),   CONV(1, 16, 14, 14, 32, 3, 1, 1, 1, 1, true),
