@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-static fixture files;
-
 /* ---- with a network that sees every image by itself ---------------------------------------------------------------- */
 
 /* Without batch norm the mean of the gradients of parts is the gradient of the whole. */
@@ -197,20 +195,6 @@ static void a_method_that_decides_batch_by_batch_is_refused(void **state)
     assert_non_null(strstr(err.message, "train.accumulate: found 2 with method switokd"));
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&files);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     if (argc > 5 && !strcmp(argv[1], "child")) return fixture_child_main(argc, argv);
@@ -224,5 +208,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(more_images_to_a_step_than_there_are_is_refused),
         cmocka_unit_test(a_method_that_decides_batch_by_batch_is_refused),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

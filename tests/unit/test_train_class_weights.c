@@ -3,8 +3,6 @@
 
 #include <math.h>
 
-static fixture files;
-
 /* ---- a data set whose classes differ in size ------------------------------------------------------------------------ */
 
 enum { CLASSES = 3, TRAIN = 36, TEST = 6, HELD = 8 };
@@ -191,20 +189,6 @@ static void labels_are_those_of_the_records(void **state)
     expect_labels(s);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&files);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,5 +200,5 @@ int main(void)
         cmocka_unit_test(weights_that_do_not_fit_the_data_are_refused_before_the_folder_is_made),
         cmocka_unit_test(labels_are_those_of_the_records),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

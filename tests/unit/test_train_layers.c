@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-static fixture files;
-
 static const char *const rates[] = {"networks.student.layers={conv1: frozen, bn1: frozen, layer1: 0.5, layer1.0.bn2: 0, layer1.0.bn2.bias: 3}", NULL};
 
 static duet_status create(const char *const *overrides, dt_recipe **recipe, dt_session **s, duet_error *err)
@@ -119,20 +117,6 @@ static void names_that_fit_nothing_and_networks_that_learn_nothing_are_refused(v
     }
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&files);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,5 +125,5 @@ int main(void)
         cmocka_unit_test(an_interrupted_run_goes_on_with_the_same_bits),
         cmocka_unit_test(names_that_fit_nothing_and_networks_that_learn_nothing_are_refused),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -82,8 +82,6 @@ static bool is_foreign(const char *library)
 
 /* ---- the test ---------------------------------------------------------------------------------------------------- */
 
-static fixture files;
-
 static void count_between_steps(void *user, const dt_progress *p)
 {
     (void)user;
@@ -152,20 +150,6 @@ static void no_step_allocates_with_views_and_a_held_out_set(void **state)
     no_allocation("kdcl", overrides);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&files);
-    return 0;
-}
-
 int main(void)
 {
 #ifdef SANITIZED
@@ -177,5 +161,5 @@ int main(void)
         cmocka_unit_test(no_step_allocates_with_variants_and_a_companion),
         cmocka_unit_test(no_step_allocates_with_views_and_a_held_out_set),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

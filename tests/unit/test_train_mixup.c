@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-static fixture files;
-
 static dt_session *session_of(const char *const *overrides, dt_recipe **recipe)
 {
     const dt_data_facts data = {.name = "cifar100", .train_images = FIXTURE_TRAIN, .test_images = FIXTURE_TEST, .classes = 100, .height = 32,
@@ -133,20 +131,6 @@ static void one_and_four_workers_and_an_interruption_within_an_epoch_end_in_the_
     }
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&files);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,5 +139,5 @@ int main(void)
         cmocka_unit_test(with_a_tiny_alpha_pictures_stay_whole),
         cmocka_unit_test(one_and_four_workers_and_an_interruption_within_an_epoch_end_in_the_same_files),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

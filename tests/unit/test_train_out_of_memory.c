@@ -3,8 +3,6 @@
  * growing k. */
 #include "train_fixture.h"
 
-static fixture files;
-
 /* 1, 2, ... 16, then an eighth further each time: early failures one by one, later ones sampled. */
 static long next(long k) { return k + 1 + k / 8; }
 
@@ -98,20 +96,6 @@ static void a_run_survives_every_failed_allocation(void **state)
     fixture_same_runs(&files, "plain", "run");
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&files);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,5 +103,5 @@ int main(void)
         cmocka_unit_test(weights_survive_every_failed_allocation),
         cmocka_unit_test(a_run_survives_every_failed_allocation),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

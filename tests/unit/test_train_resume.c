@@ -2,8 +2,6 @@
  * interrupted. */
 #include "train_fixture.h"
 
-static fixture files;
-
 static void two_runs_are_equal_byte_for_byte(void **state)
 {
     (void)state;
@@ -197,20 +195,6 @@ static void a_damaged_checkpoint_is_refused_and_left_alone(void **state)
     assert_true(fixture_exists(path));
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&files);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     if (argc > 5 && !strcmp(argv[1], "child")) return fixture_child_main(argc, argv);
@@ -229,5 +213,5 @@ int main(int argc, char **argv)
         cmocka_unit_test(another_recipe_is_refused_naming_what_differs),
         cmocka_unit_test(a_damaged_checkpoint_is_refused_and_left_alone),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -3,8 +3,6 @@
 
 #include <sys/mount.h>
 
-static fixture files;
-
 static void expect(duet_status found, duet_status wanted, const duet_error *err, const char *const *words)
 {
     if (found != wanted) fail_msg("status %s: %s", duet_status_name(found), found ? err->message : "none");
@@ -148,13 +146,6 @@ static void a_full_disk_loses_nothing(void **state)
     assert_int_equal(umount(path), 0);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
 static int end(void **state)
 {
     (void)state;
@@ -174,5 +165,5 @@ int main(void)
         cmocka_unit_test(a_folder_without_permission_is_said),
         cmocka_unit_test(a_full_disk_loses_nothing),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, end);
 }

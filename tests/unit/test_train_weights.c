@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-static fixture files;
-
 /* A session of two different models: network 0 is a resnet8, network 1 a resnet14. */
 static dt_session *session(dt_recipe **recipe)
 {
@@ -513,20 +511,6 @@ static void a_weights_file_that_does_not_say_its_model_is_refused_unless_it_is_n
     end_session(s, r);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&files);
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&files);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -544,5 +528,5 @@ int main(void)
         cmocka_unit_test(a_weights_file_says_what_it_needs_to_classify),
         cmocka_unit_test(a_weights_file_that_does_not_say_its_model_is_refused_unless_it_is_named),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
 }

@@ -71,6 +71,23 @@ static inline void fixture_end(const fixture *f)
     assert_int_equal(system(command), 0);
 }
 
+/* The folder that the tests of one program share, and its making and removal for cmocka_run_group_tests. */
+static fixture files;
+
+static inline int fixture_setup(void **state)
+{
+    (void)state;
+    fixture_begin(&files);
+    return 0;
+}
+
+static inline int fixture_teardown(void **state)
+{
+    (void)state;
+    fixture_end(&files);
+    return 0;
+}
+
 static inline bool fixture_exists(const char *path)
 {
     struct stat facts;
