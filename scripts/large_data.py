@@ -4,7 +4,7 @@
     scripts/large_data.py build/duet [GIGABYTES] [--steps N] [--keep FOLDER]
 
 The shards are sparse: each picture is a small JPEG followed by a hole of a megabyte, which a file system stores in no space and a reader
-reads as zeros. So 100 GB (the default) need a few MB of disk; the program reads every byte of what it trains on.
+reads as zeros. So 100 GB (the default) need 0.6 GB of disk; the program reads every byte of what it trains on.
 
 Without --steps the set is trained on once, which for 100 GB takes some minutes.
 """
