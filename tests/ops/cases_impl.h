@@ -35,7 +35,7 @@ typedef struct op_template {
 
 static const op_tolerance exact = {0, false, false, "one IEEE operation or a copy: nothing to round differently", 0};
 static const op_tolerance chain = {8, false, true, "a few roundings, and cancellation up to the largest term", 0};
-/* As above, where one output may be all there is: its terms, of about 1/10 and more at the values used, cancel as far as chance has it. */
+/* As above, where one output may be all there is: its terms, weight * r * g, are 0.3 on average at the values used, and may cancel. */
 static const op_tolerance cancelling_chain = {8, false, true, "a few roundings of terms that cancel", 0.1};
 static const op_tolerance function = {16, false, false, "a vector exp or sqrt may be some ulp from libm's", 0};
 static const op_tolerance near_zero = {16, false, true, "log near 1: some ulp of the largest value", 0};
