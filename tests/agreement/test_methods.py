@@ -28,6 +28,8 @@ class Vanilla(AgreementCase):
 class SeveralBatchesToAStep(AgreementCase):
     """Batch norms see each batch by itself; a network that is frozen, slow or frozen in parts, and ADM, go along."""
 
+    steps = 7  # where epochs matter, the seventh is in the second
+
     def test_peers_with_adm_and_layers(self):
         networks = peers("teacher=resnet14", "student=resnet8")
         networks[0]["layers"] = {"conv1": "frozen", "bn1": "frozen", "layer1": 0.5}
@@ -44,6 +46,7 @@ class SeveralBatchesToAStep(AgreementCase):
 
 
 class ClassWeights(AgreementCase):
+    steps = 5
     WEIGHTS = {"class_weights": [0.25 * (c % 7) for c in range(100)]}  # some are 0
 
     def test_with_label_smoothing_and_several_batches_to_a_step(self):

@@ -11,6 +11,8 @@ DML = {"name": "dml"}
 
 
 class Mixup(AgreementCase):
+    steps = 7  # where epochs matter, the seventh is in the second
+
     def mix(self, networks, method, alpha=0.4, data=None, **options):
         return self.agree(networks, method, data={"mixup": alpha, **(data or {})}, **options)
 
