@@ -2,11 +2,11 @@
  * or 2. What is left to others: fewer channels than a vector has floats, other windows, dilation.
  *
  * Nine multiply-adds for each float that is read and written: what counts is that memory is walked once, in its order.
- * A piece of work is four neighbouring rows of the picture that is written (for the weights: of dy), whole rows, all
+ * A piece of work is two neighbouring rows of the picture that is written (for the weights: of dy), whole rows, all
  * channels. Nothing is copied; a window that reaches over the upper or lower edge is given a row of zeros.
  *
- *     forward         four rows of y from six (stride 2: nine) rows of x
- *     for the input   stride 1: the same on dy with the window turned; stride 2: four rows of dx from three of dy
+ *     forward         two rows of y from four rows of x; stride 2: one from three
+ *     for the input   stride 1: the same on dy with the window turned; stride 2: two rows of dx from two of dy
  *     for weights     sums of CHUNKS pieces of the batch, added in their order: how many depends on shape alone, so that
  *                     the result is the same bits for any number of threads
  *
@@ -17,9 +17,6 @@
 
 enum {
     MOST_ROWS = (DT_DEPTHWISE_ROWS - 1) * 2 + 3, /* that the windows of a piece meet */
-    /* Columns of a multiple of 256 floats lie in few sets of an L1 of 32 KiB, too few for the 32 lines that four rows
-     * walk through at a time: two rows take an eighth less time there, although more is loaded. */
-    ALIASED = 256,
     TAPS = 9,
     MOST_CHUNKS = 32,
     LEAST_PLACES = 128 /* of a chunk: with fewer, adding the sums costs too much */
@@ -74,25 +71,22 @@ static size_t smaller(size_t a, size_t b)
 
 /* How a piece is walked. y: of the picture that is written, or dy for weights; x and y begin at the image.
  *
- * What to ask for was measured from memory on a Zen 3. Prefetchers start anew in every row of a small picture: the whole
- * next piece is asked for. In long rows of many channels they lose the way among two columns in each of ten rows: asking
- * for what comes soon in those rows takes a fifth (forward) to a third (weights) off. Few channels: nothing is best. */
+ * The next piece is asked for meanwhile: prefetchers start anew in every row of a small picture and lose their way among
+ * two columns in each of six rows of a large one. Where few rows are read and long ones written (spreads), what comes soon
+ * in them is a better thing to ask for. Measured from memory on a Zen 3. */
 static dt_depthwise walk_of(const depthwise_state *s, const float *x, const float *y, size_t first)
 {
-    enum { SHORT_ROW = 2048, MANY_CHANNELS = 96, FURTHER = 512 };
+    enum { LONG_ROW = 2048 };
     const size_t row = s->out.w * s->out.c, x_row = s->source.w * s->source.c;
     dt_depthwise p = {.c = s->out.c,
                       .width = s->out.w,
                       .rows = smaller(s->rows, s->out.h - first),
                       .stride = s->stride,
                       .right = s->stride == 1 || s->source.w % 2};
-    if (row <= SHORT_ROW) {
-        const size_t next = s->spreads ? (first + s->rows) / 2 + 1 : (first + s->rows - 1) * s->stride + 2;
-        p.x_ahead = x + next * x_row;
-        p.y_ahead = y + (first + s->rows) * row;
-    } else if (s->out.c >= MANY_CHANNELS) {
-        p.further = FURTHER;
-    }
+    if (s->spreads && row > LONG_ROW) return p;
+    const size_t next = s->spreads ? (first + s->rows) / 2 + 1 : (first + s->rows - 1) * s->stride + 2;
+    p.x_ahead = x + next * x_row;
+    p.y_ahead = y + (first + s->rows) * row;
     return p;
 }
 
@@ -218,7 +212,7 @@ duet_status dt_cpu_depthwise(const dt_cpu_device *d, const dt_op *op, dt_kernel 
     s->stride = op->a.conv.stride ? op->a.conv.stride : 1;
     s->turned = op->kind == DT_OP_CONV_GRAD_INPUT && s->stride == 1;
     s->spreads = op->kind == DT_OP_CONV_GRAD_INPUT && s->stride == 2;
-    s->rows = s->out.c % ALIASED ? DT_DEPTHWISE_ROWS : DT_DEPTHWISE_ROWS / 2;
+    s->rows = op->kind == DT_OP_CONV && s->stride == 2 ? 1 : DT_DEPTHWISE_ROWS; /* stride 2 shares one row of five only */
     s->pieces = (s->out.h + s->rows - 1) / s->rows;
     s->chunks = chunks_of(s);
     s->blocks = (s->out.c + lanes - 1) / lanes;

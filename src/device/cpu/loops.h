@@ -89,17 +89,16 @@ typedef struct dt_dropout_numbers {
 } dt_dropout_numbers;
 
 /* Rows of places of a depth-wise 3x3 convolution with padding 1. */
-enum { DT_DEPTHWISE_ROWS = 4 };
+enum { DT_DEPTHWISE_ROWS = 2 };
 typedef struct dt_depthwise {
     size_t c;      /* at least lanes */
     size_t width;  /* of a row that is written (correlate: of dy's) */
     size_t rows;   /* 1 .. DT_DEPTHWISE_ROWS neighbours, written at a time */
     size_t stride; /* 1 or 2 */
     bool right;    /* the last output's window reaches over the right edge */
-    /* Memory to be asked for meanwhile: of the piece after this one (of y, or dy where y is not written), or what lies
-     * `further` floats on in the same rows. NULL, 0: none. */
+    /* Memory to be asked for meanwhile: of the rows after these (of y, or dy where y is not written). NULL, in
+     * depthwise_spread only: what comes soon in these rows. */
     const float *x_ahead, *y_ahead;
-    size_t further;
 } dt_depthwise;
 
 enum { DT_PIXELS = 64 }; /* of a row at a time, in its cross-entropy */
