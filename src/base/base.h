@@ -47,6 +47,8 @@ enum { DT_ALIGN = 64 }; /* every block of dt_alloc starts on a cache line and a 
 /* Zeroed, DT_ALIGN-aligned memory for count*size bytes; NULL when it cannot be had or count*size overflows.
  * All of duet's memory outside arenas comes from here, so that tests can make the k-th call fail. */
 void *dt_alloc(size_t count, size_t size);
+/* The same, not zeroed, aligned to a power of two (a multiple of DT_ALIGN) and of `bytes` rounded up to a multiple of it. */
+void *dt_alloc_unset(size_t align, size_t bytes, size_t *rounded);
 void *dt_realloc(void *block, size_t old_bytes, size_t new_bytes); /* new bytes are zero; on NULL the old block lives on */
 void dt_free(void *block);
 void dt_alloc_fail_at(long k); /* tests: the k-th call from now on this thread returns NULL, once; k <= 0: off */

@@ -32,14 +32,20 @@ void dt_alloc_fail_at(long k)
     calls_until_failure = k > 0 ? k : 0;
 }
 
-void *dt_alloc(size_t count, size_t size)
+void *dt_alloc_unset(size_t align, size_t bytes, size_t *rounded)
 {
     if (calls_until_failure > 0 && --calls_until_failure == 0) return NULL;
+    if (!dt_size_add(bytes, align - 1, rounded)) return NULL;
+    *rounded &= ~(align - 1);
+    if (*rounded == 0) *rounded = align; /* zero bytes are a block too: NULL always means failure */
+    return aligned_alloc(align, *rounded);
+}
+
+void *dt_alloc(size_t count, size_t size)
+{
     size_t bytes, rounded;
-    if (!dt_size_mul(count, size, &bytes) || !dt_size_add(bytes, DT_ALIGN - 1, &rounded)) return NULL;
-    rounded &= ~(size_t)(DT_ALIGN - 1);
-    if (rounded == 0) rounded = DT_ALIGN; /* zero bytes are a block too: NULL always means failure */
-    void *block = aligned_alloc(DT_ALIGN, rounded);
+    if (!dt_size_mul(count, size, &bytes)) return NULL;
+    void *block = dt_alloc_unset(DT_ALIGN, bytes, &rounded);
     if (block) memset(block, 0, rounded);
     return block;
 }

@@ -276,12 +276,13 @@ static duet_status first_weights(dt_session *s, duet_error *err)
 {
     const dt_recipe *r = s->recipe;
     for (int i = 0; i < r->n_networks; i++) {
+        const dt_recipe_network *n = &r->networks[i];
         const dt_update_rule rule = rule_of(s, i);
-        dt_scale_layers(&s->state->networks[i], &r->networks[i]);
+        const bool all_from_file = n->init && n->init_strict && n->init_head != DT_HEAD_NEW; /* drawing takes seconds */
+        dt_scale_layers(&s->state->networks[i], n);
         DT_TRY(dt_state_learn_by(s->state, i, &rule, err));
-        /* Also with a file: whatever the file lacks start from a known state. */
-        DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
-        if (r->networks[i].init) DT_TRY(read_init(s, i, err));
+        if (!all_from_file) DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
+        if (n->init) DT_TRY(read_init(s, i, err));
     }
     return DUET_OK;
 }
