@@ -38,8 +38,9 @@ class Logits(Outputs):
     def agree(self, name, side, count):
         network = worn(models.build(name, classes=None, seed=3)).eval()
         arrays, x = to_arrays(network), torch.randn(count, 3, side, side)
+        real = torch.float64 if side == 32 else torch.float32 # of 224x224, doubles take half a minute more
         with torch.no_grad():
-            logits, taps = network.double()(x.double())
+            logits, taps = network.to(real)(x.to(real))
         found = self.run_duet(name, logits.shape[1], arrays, x, torch.zeros(count))
         for what, wanted in (("logits", logits[:, :, None, None]), ("features", taps["features"])):
             n, c, h, w = wanted.shape
