@@ -47,7 +47,7 @@ static duet_status print_plan(const dt_recipe *r, const dt_data_facts *facts, in
 {
     const dt_data_facts met = dt_recipe_facts(r, facts);
     dt_session *s;
-    DT_TRY(dt_session_create(r, &met, &s, err));
+    DT_TRY(dt_session_create(r, &met, DT_FIRST_WEIGHTS, &s, err));
     print_head(r, s, out);
     dt_program_print(s->step, out);
     duet_status st = DUET_OK;
@@ -177,7 +177,7 @@ static duet_status run_bench(bench *b, const dt_recipe *r, const duet_bench_opti
 {
     const dt_data_facts facts = {.name = "noise", .train_images = 50000, .test_images = 10000, .classes = o->classes,
                                  .height = o->image, .width = o->image};
-    DT_TRY(dt_session_create(r, &facts, &b->session, err));
+    DT_TRY(dt_session_create(r, &facts, DT_FIRST_WEIGHTS, &b->session, err));
     DT_TRY(make_batch(b, r, &facts, err));
     b->ms = dt_alloc((size_t)o->steps, sizeof *b->ms);
     if (!b->ms) return dt_fail(err, DUET_MEMORY, "not enough memory for %lld steps", (long long)o->steps);

@@ -281,14 +281,15 @@ static duet_status open_run(dt_run *run, duet_error *err)
     }
     DT_TRY(split_data(run, err));
     DT_TRY(dt_class_lines(&run->source->facts, &run->class_names, err));
-    DT_TRY(find_normalisation(run, found == DT_FOLDER_CHECKPOINT, err));
-    DT_TRY(dt_session_create(r, &run->facts, &run->session, err));
+    const bool begun = found == DT_FOLDER_CHECKPOINT;
+    DT_TRY(find_normalisation(run, begun, err));
+    DT_TRY(dt_session_create(r, &run->facts, begun ? DT_FROM_CHECKPOINT : DT_FIRST_WEIGHTS, &run->session, err));
     DT_TRY(weigh_classes(run, err));
     DT_TRY(make_noise(run, err));
     DT_TRY(open_loaders(run, err));
     DT_TRY(show_meetings(run, err));
     say_steps(run);
-    return found == DT_FOLDER_CHECKPOINT ? resume(run, err) : start(run, err);
+    return begun ? resume(run, err) : start(run, err);
 }
 
 static void close_run(dt_run *run)

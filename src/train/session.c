@@ -272,17 +272,22 @@ static duet_status read_init(dt_session *s, int i, duet_error *err)
     return st;
 }
 
-static duet_status first_weights(dt_session *s, duet_error *err)
+static duet_status first_weights(dt_session *s, int i, duet_error *err)
+{
+    const dt_recipe_network *n = &s->recipe->networks[i];
+    const bool all_from_file = n->init && n->init_strict && n->init_head != DT_HEAD_NEW; /* drawing can take seconds */
+    if (!all_from_file) DT_TRY(dt_state_initialise(s->state, i, (uint64_t)s->recipe->train.seed, err));
+    return n->init ? read_init(s, i, err) : DUET_OK;
+}
+
+static duet_status make_learners(dt_session *s, dt_beginning from, duet_error *err)
 {
     const dt_recipe *r = s->recipe;
     for (int i = 0; i < r->n_networks; i++) {
-        const dt_recipe_network *n = &r->networks[i];
         const dt_update_rule rule = rule_of(s, i);
-        const bool all_from_file = n->init && n->init_strict && n->init_head != DT_HEAD_NEW; /* drawing takes seconds */
-        dt_scale_layers(&s->state->networks[i], n);
+        dt_scale_layers(&s->state->networks[i], &r->networks[i]);
         DT_TRY(dt_state_learn_by(s->state, i, &rule, err));
-        if (!all_from_file) DT_TRY(dt_state_initialise(s->state, i, (uint64_t)r->train.seed, err));
-        if (n->init) DT_TRY(read_init(s, i, err));
+        if (from == DT_FIRST_WEIGHTS) DT_TRY(first_weights(s, i, err));
     }
     return DUET_OK;
 }
@@ -319,7 +324,7 @@ static duet_status first_class_weights(dt_session *s, duet_error *err)
     return DUET_OK;
 }
 
-duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err)
+duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_beginning from, dt_session **out, duet_error *err)
 {
     const char *names[DT_MAX_NETWORKS];
     for (int i = 0; i < r->n_networks; i++) names[i] = r->networks[i].name;
@@ -332,7 +337,7 @@ duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_
     if (!st) st = open_device(s, err);
     if (!st) st = build_graph(s, data, err);
     if (!st) st = dt_state_create(s->device, s->graph, names, r->n_networks, &s->state, err);
-    if (!st) st = first_weights(s, err);
+    if (!st) st = make_learners(s, from, err);
     if (!st) st = compile_step(s, err);
     if (!st) st = first_class_weights(s, err);
     if (st) dt_session_destroy(s);

@@ -296,9 +296,15 @@ typedef struct dt_session {
     dt_inference raw[DT_MAX_NETWORKS];  /* and then with the weights as they are; without averages: none */
 } dt_session;
 
-/* Builds, differentiates and compiles the step, and gives every network its first weights (init file or random by
- * seed). data must hold the training images left after the validation split was taken: methods are checked with it. */
-duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_session **out, duet_error *err);
+/* Where the weights of a session come from. */
+typedef enum dt_beginning {
+    DT_FIRST_WEIGHTS,   /* the networks' init files, or random by seed */
+    DT_FROM_CHECKPOINT, /* dt_checkpoint_load follows: nothing is drawn, and no init file is needed any more */
+} dt_beginning;
+
+/* Builds, differentiates and compiles the step, and gives every network its weights. data must hold the training images
+ * left after the validation split was taken: methods are checked with it. */
+duet_status dt_session_create(const dt_recipe *r, const dt_data_facts *data, dt_beginning from, dt_session **out, duet_error *err);
 void dt_session_destroy(dt_session *s);
 /* Class weights that follow from the data (task.class_weights: balanced): of each class. Until then all are 1. */
 void dt_session_weigh_classes(dt_session *s, const float *weights);

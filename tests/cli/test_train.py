@@ -106,6 +106,18 @@ class FineTuning(Case):
         self.assertEqual(list(start["init"]), ["student"])
         self.assertIn("the last layer is new", start["init"]["student"])
 
+    def test_the_file_is_needed_once(self):
+        self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1)
+        from_file = ["train", self.recipe, "--set", "networks.student.init=run/student.safetensors", "--out"]
+        self.run_ok(*from_file, "whole")
+        self.run_ok(*from_file, "parts", "--max-steps", 3)
+        (self.folder / "run" / "student.safetensors").unlink()
+        self.run_ok(*from_file, "parts", "--resume")
+        whole, parts = ((self.folder / run / "student.safetensors").read_bytes() for run in ("whole", "parts"))
+        self.assertEqual(whole, parts)
+        self.run_bad(1, *from_file, "other", says=["run/student.safetensors", "cannot open it"])
+        self.assertFalse((self.folder / "other").exists())
+
     def test_layers_of_their_own_rate(self):
         self.run_ok("train", self.recipe, "--out", "run", "--max-steps", 1, "--set", "networks.student.layers={conv1: frozen, fc: 2}")
         self.assertIn("layers: {conv1: frozen, fc: 2}", (self.folder / "run" / "recipe.yaml").read_text())

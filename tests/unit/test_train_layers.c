@@ -10,7 +10,7 @@ static duet_status create(const char *const *overrides, dt_recipe **recipe, dt_s
 {
     const dt_data_facts data = {.name = "cifar100", .train_images = FIXTURE_TRAIN, .test_images = FIXTURE_TEST, .classes = 100, .height = 32, .width = 32};
     *recipe = fixture_recipe(&files, overrides);
-    return dt_session_create(*recipe, &data, s, err);
+    return dt_session_create(*recipe, &data, DT_FIRST_WEIGHTS, s, err);
 }
 
 static const dt_tensor *tensor_of(const dt_session *s, int network, const char *name)

@@ -11,7 +11,7 @@ static dt_session *session_of(const char *const *overrides, dt_recipe **recipe)
     dt_session *s = NULL;
     duet_error err;
     *recipe = fixture_recipe(&files, overrides);
-    if (dt_session_create(*recipe, &data, &s, &err)) fail_msg("%s", err.message);
+    if (dt_session_create(*recipe, &data, DT_FIRST_WEIGHTS, &s, &err)) fail_msg("%s", err.message);
     return s;
 }
 

@@ -32,7 +32,7 @@ static void a_session_survives_every_failed_allocation(void **state)
         dt_session *s = NULL;
         duet_error err = {0};
         dt_alloc_fail_at(k);
-        duet_status st = dt_session_create(r, &data, &s, &err);
+        duet_status st = dt_session_create(r, &data, DT_FIRST_WEIGHTS, &s, &err);
         if (!st) st = dt_session_prepare_evaluation(s, (dt_network_size){.classes = s->data.classes, .height = s->data.height, .width = s->data.width, .batch = 4}, &err);
         dt_alloc_fail_at(0);
         done = is_done(st, &err, k, "session");
@@ -56,7 +56,7 @@ static void weights_survive_every_failed_allocation(void **state)
     dt_session *s = NULL;
     duet_error err = {0};
     bool done = false;
-    if (dt_session_create(r, &data, &s, &err)) fail_msg("%s", err.message);
+    if (dt_session_create(r, &data, DT_FIRST_WEIGHTS, &s, &err)) fail_msg("%s", err.message);
     for (long k = 1; !done; k++) {
         dt_alloc_fail_at(k);
         const duet_status st = dt_weights_save(s->state, 0, path, NULL, 0, &err);

@@ -17,7 +17,7 @@ static dt_session *session(dt_recipe **recipe)
     dt_session *s = NULL;
     duet_error err;
     *recipe = fixture_recipe(&files, overrides);
-    if (dt_session_create(*recipe, &data, &s, &err)) fail_msg("session: %s", err.message);
+    if (dt_session_create(*recipe, &data, DT_FIRST_WEIGHTS, &s, &err)) fail_msg("session: %s", err.message);
     return s;
 }
 
@@ -325,7 +325,7 @@ static duet_status of_twenty(const char *path, const char *how, dt_recipe **reci
     const char *const overrides[] = {init, how, NULL};
     const dt_data_facts data = {.name = "other", .train_images = FIXTURE_TRAIN, .test_images = FIXTURE_TEST, .classes = 20, .height = 32, .width = 32};
     *recipe = fixture_recipe(&files, overrides);
-    return dt_session_create(*recipe, &data, s, err);
+    return dt_session_create(*recipe, &data, DT_FIRST_WEIGHTS, s, err);
 }
 
 static void weights_of_other_classes_need_a_new_last_layer_and_are_told_so(void **state)
@@ -351,7 +351,7 @@ static void weights_of_other_classes_need_a_new_last_layer_and_are_told_so(void 
         if (strict) { /* the same, as a part of a network */
             dt_session_destroy(to);
             other->networks[1].init_strict = false;
-            if (dt_session_create(other, &from->data, &to, &err)) fail_msg("%s", err.message);
+            if (dt_session_create(other, &from->data, DT_FIRST_WEIGHTS, &to, &err)) fail_msg("%s", err.message);
         }
         if (!strstr(to->left_out[1].bytes, said[strict])) fail_msg("%s", to->left_out[1].bytes);
         assert_null(to->left_out[0].bytes);

@@ -69,7 +69,8 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* How a piece is walked. y: of the picture that is written, or dy for weights; x and y begin at the image.
+/* How a piece is walked. y: of the picture that is written, or dy for weights; x and y begin at the image. What is asked for
+ * may lie behind the tensor's end, where asking does nothing.
  *
  * The next piece is asked for meanwhile: prefetchers start anew in every row of a small picture and lose their way among
  * two columns in each of six rows of a large one. Where few rows are read and long ones written (spreads), what comes soon
