@@ -6,9 +6,8 @@
  * implementation does) of the fastest of several runs, and the implementation. TEXT: only shapes whose name contains
  * it. Built with the tests as `bench_convolutions`; never part of them. Measure on an idle machine: a second program
  * on one of the cores makes OpenMP programs several times slower. */
-#include "device/cpu/cpu_impl.h"
+#include "bench.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Input channels, output channels, side of the input, kernel, stride, dilation. */
@@ -45,36 +44,15 @@ static const shape shapes[] = {
     {64, 32, 16, 3, 1, 4, "seg head"},
 };
 
-static const struct {
-    dt_kind kind;
-    const char *name;
-} directions[] = {
-    {DT_OP_CONV, "forward"}, {DT_OP_CONV_GRAD_INPUT, "grad input"}, {DT_OP_CONV_GRAD_WEIGHT, "grad weight"}};
-
-typedef struct options {
-    size_t batch;
-    dt_device_options device;
-    double seconds;
-    const char *only;
-} options;
-
-static dt_op operation(const shape *s, dt_kind kind, size_t batch)
+static dt_op operation(const shape *s, size_t direction, size_t batch)
 {
-    const size_t side = (s->side - 1) / s->stride + 1;
-    const dt_shape x = {batch, s->in, s->side, s->side}, y = {batch, s->out, side, side};
-    const dt_shape w = {s->out, s->in, s->kernel, s->kernel};
-    dt_op op = {.kind = kind, .n_in = 2, .n_out = 1};
-    op.a.conv = (dt_conv_spec){.out_channels = s->out,
-                               .kernel_h = s->kernel,
-                               .kernel_w = s->kernel,
-                               .stride = s->stride,
-                               .pad = s->kernel / 2 * s->dilation,
-                               .dilation = s->dilation,
-                               .groups = 1};
-    op.in[0] = kind == DT_OP_CONV ? x : y;
-    op.in[1] = kind == DT_OP_CONV_GRAD_WEIGHT ? x : w;
-    op.out[0] = kind == DT_OP_CONV ? y : kind == DT_OP_CONV_GRAD_INPUT ? x : w;
-    return op;
+    return bench_operation(&(bench_convolution){.x = {batch, s->in, s->side, s->side},
+                                                .out_channels = s->out,
+                                                .kernel = s->kernel,
+                                                .stride = s->stride,
+                                                .dilation = s->dilation,
+                                                .groups = 1},
+                           direction);
 }
 
 static void *filled(size_t n)
@@ -119,59 +97,31 @@ static void measure(dt_device *d, const dt_op *op, bool chosen, double seconds)
     if (k.release) k.release(k.state);
 }
 
-static void table(dt_device *d, const options *o)
+static void table(dt_device *d, const bench_options *o)
 {
     printf("%-34s %-12s  %8s %8s  %-28s  %8s %8s\n", "convolution", "direction", "GFLOP/s", "ms", "chosen", "GFLOP/s",
            "ms");
     for (size_t i = 0; i < DT_COUNT(shapes); i++)
-        for (size_t j = 0; j < DT_COUNT(directions); j++) {
+        for (size_t j = 0; j < BENCH_DIRECTIONS; j++) {
             const shape *s = &shapes[i];
             char name[64];
             snprintf(name, sizeof name, "%zux%zu %zu->%zu @%zu /%zu x%zu %s", s->kernel, s->kernel, s->in, s->out,
                      s->side, s->stride, s->dilation, s->where);
-            if ((o->only && !strstr(name, o->only)) || (s->in == 3 && directions[j].kind == DT_OP_CONV_GRAD_INPUT))
+            if ((o->only && !strstr(name, o->only)) || (s->in == 3 && bench_kind(j) == DT_OP_CONV_GRAD_INPUT))
                 continue;
-            const dt_op op = operation(s, directions[j].kind, o->batch);
-            printf("%-34s %-12s", name, directions[j].name);
+            const dt_op op = operation(s, j, o->batch);
+            printf("%-34s %-12s", name, bench_direction_names[j]);
             measure(d, &op, true, o->seconds);
             measure(d, &op, false, o->seconds);
             printf("\n");
         }
 }
 
-static bool parse(int argc, char **argv, options *o)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "--batch")) o->batch = (size_t)atoi(value), i++;
-        else if (!strcmp(argv[i], "--threads")) o->device.threads = atoi(value), i++;
-        else if (!strcmp(argv[i], "--seconds")) o->seconds = atof(value), i++;
-        else if (!strcmp(argv[i], "--isa")) {
-            o->device.isa_limited = true, i++;
-            o->device.isa_limit = !strcmp(value, "portable") ? DT_ISA_PORTABLE
-                                  : !strcmp(value, "avx2")   ? DT_ISA_AVX2
-                                                             : DT_ISA_AVX512;
-        } else if (argv[i][0] == '-') return false;
-        else o->only = argv[i];
-    }
-    return o->batch > 0;
-}
-
 int main(int argc, char **argv)
 {
-    options o = {.batch = 64, .device = {.precision = DT_F32}, .seconds = 0.2};
-    dt_device *d;
-    duet_error err;
+    bench_options o = {.batch = 64, .device = {.precision = DT_F32}, .seconds = 0.2};
+    dt_device *d = bench_open(argc, argv, "[--batch N] [--threads N] [--isa portable|avx2|avx512] [--seconds S] [TEXT]", &o);
     char text[160];
-    if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: %s [--batch N] [--threads N] [--isa portable|avx2|avx512] [--seconds S] [TEXT]\n",
-                argv[0]);
-        return 2;
-    }
-    if (dt_device_cpu.open(&o.device, &d, &err)) {
-        fprintf(stderr, "%s\n", err.message);
-        return 1;
-    }
     d->api->describe(d, text, sizeof text);
     printf("%s, batch %zu\n", text, o.batch);
     table(d, &o);

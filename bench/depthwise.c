@@ -9,9 +9,8 @@
  * Each call works on the next of many sets of operands, together MANY_BYTES, so that everything comes from memory, as in
  * a step, where a tensor was last touched long ago. `--warm`: one set for all calls; what fits a cache stays there, for
  * the copy as well. TEXT: only shapes whose name contains it. Built with the tests as `bench_depthwise`. */
-#include "device/cpu/cpu_impl.h"
+#include "bench.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_SETS = 256 };
@@ -37,19 +36,6 @@ static const shape shapes[] = {
     {64, 128, 112, 1, "larger than caches"}, {64, 128, 112, 2, "larger than caches"},
 };
 
-static const struct {
-    dt_kind kind;
-    const char *name;
-} directions[] = {
-    {DT_OP_CONV, "forward"}, {DT_OP_CONV_GRAD_INPUT, "grad input"}, {DT_OP_CONV_GRAD_WEIGHT, "grad weight"}};
-
-typedef struct options {
-    dt_device_options device;
-    double seconds;
-    bool warm;
-    const char *only;
-} options;
-
 /* One shape and direction: two kernels and the sets of operands. */
 typedef struct race {
     dt_device *d;
@@ -60,17 +46,15 @@ typedef struct race {
     void *scratch;
 } race;
 
-static dt_op operation(const shape *s, dt_kind kind)
+static dt_op operation(const shape *s, size_t direction)
 {
-    const size_t side = (s->side - 1) / s->stride + 1;
-    const dt_shape x = {s->n, s->c, s->side, s->side}, y = {s->n, s->c, side, side}, w = {s->c, 1, 3, 3};
-    dt_op op = {.kind = kind, .n_in = 2, .n_out = 1};
-    op.a.conv = (dt_conv_spec){.out_channels = s->c, .kernel_h = 3, .kernel_w = 3, .stride = s->stride, .pad = 1,
-                               .dilation = 1, .groups = s->c};
-    op.in[0] = kind == DT_OP_CONV ? x : y;
-    op.in[1] = kind == DT_OP_CONV_GRAD_WEIGHT ? x : w;
-    op.out[0] = kind == DT_OP_CONV ? y : kind == DT_OP_CONV_GRAD_INPUT ? x : w;
-    return op;
+    return bench_operation(&(bench_convolution){.x = {s->n, s->c, s->side, s->side},
+                                                .out_channels = s->c,
+                                                .kernel = 3,
+                                                .stride = s->stride,
+                                                .dilation = 1,
+                                                .groups = s->c},
+                           direction);
 }
 
 static size_t floats_of(dt_shape s)
@@ -133,10 +117,10 @@ static double timed(race *r, int contender)
     return dt_now_s() - start;
 }
 
-static bool open_race(race *r, dt_device *d, const shape *s, dt_kind kind, bool warm)
+static bool open_race(race *r, dt_device *d, const shape *s, size_t direction, bool warm)
 {
     duet_error err;
-    *r = (race){.d = d, .op = operation(s, kind)};
+    *r = (race){.d = d, .op = operation(s, direction)};
     r->floats = floats_of(r->op.in[0]) + floats_of(r->op.in[1]) + floats_of(r->op.out[0]);
     r->n_sets = warm ? 1 : many_bytes / (r->floats * sizeof(float)) + 2;
     if (r->n_sets > MOST_SETS) r->n_sets = MOST_SETS;
@@ -162,11 +146,11 @@ static void close_race(race *r)
     if (r->onednn.release) r->onednn.release(r->onednn.state);
 }
 
-static void measure(dt_device *d, const shape *s, size_t direction, const options *o)
+static void measure(dt_device *d, const shape *s, size_t direction, const bench_options *o)
 {
     race r;
     double best[4] = {1e9, 1e9, 1e9, 1e9};
-    if (open_race(&r, d, s, directions[direction].kind, o->warm)) {
+    if (open_race(&r, d, s, direction, o->warm)) {
         int rounds = 0;
         for (double end = dt_now_s() + o->seconds; rounds < 3 || dt_now_s() < end; rounds++)
             for (int i = 0; i < 4; i++) {
@@ -181,50 +165,29 @@ static void measure(dt_device *d, const shape *s, size_t direction, const option
     close_race(&r);
 }
 
-static bool parse(int argc, char **argv, options *o)
+static void table(dt_device *d, const bench_options *o)
 {
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!strcmp(argv[i], "--threads")) o->device.threads = atoi(value), i++;
-        else if (!strcmp(argv[i], "--seconds")) o->seconds = atof(value), i++;
-        else if (!strcmp(argv[i], "--warm")) o->warm = true;
-        else if (!strcmp(argv[i], "--isa")) {
-            o->device.isa_limited = true, i++;
-            o->device.isa_limit = !strcmp(value, "portable") ? DT_ISA_PORTABLE
-                                  : !strcmp(value, "avx2")   ? DT_ISA_AVX2
-                                                             : DT_ISA_AVX512;
-        } else if (argv[i][0] == '-') return false;
-        else o->only = argv[i];
-    }
-    return o->device.threads > 0;
+    printf("%-40s %-11s %8s %9s %9s %9s %9s %8s %8s %8s\n", "convolution", "direction", "MiB", "ms", "oneDNN", "memcpy",
+           "loop", "/floor", "oneDNN/", "speedup");
+    for (size_t i = 0; i < DT_COUNT(shapes); i++)
+        for (size_t j = 0; j < BENCH_DIRECTIONS; j++) {
+            const shape *s = &shapes[i];
+            char name[64];
+            snprintf(name, sizeof name, "%zu x %zu @%zu /%zu %s", s->n, s->c, s->side, s->stride, s->where);
+            if (o->only && !strstr(name, o->only)) continue;
+            printf("%-40s %-11s ", name, bench_direction_names[j]);
+            measure(d, s, j, o);
+        }
 }
 
 int main(int argc, char **argv)
 {
-    options o = {.device = {.precision = DT_F32, .threads = 1}, .seconds = 0.3};
-    dt_device *d;
-    duet_error err;
+    bench_options o = {.device = {.precision = DT_F32, .threads = 1}, .seconds = 0.3};
+    dt_device *d = bench_open(argc, argv, "[--threads N] [--isa portable|avx2|avx512] [--seconds S] [--warm] [TEXT]", &o);
     char text[160];
-    if (!parse(argc, argv, &o)) {
-        fprintf(stderr, "usage: %s [--threads N] [--isa portable|avx2|avx512] [--seconds S] [--warm] [TEXT]\n", argv[0]);
-        return 2;
-    }
-    if (dt_device_cpu.open(&o.device, &d, &err)) {
-        fprintf(stderr, "%s\n", err.message);
-        return 1;
-    }
     d->api->describe(d, text, sizeof text);
-    printf("%s, operands %s\n%-40s %-11s %8s %9s %9s %9s %9s %8s %8s %8s\n", text, o.warm ? "as they are left" : "from memory",
-           "convolution", "direction", "MiB", "ms", "oneDNN", "memcpy", "loop", "/floor", "oneDNN/", "speedup");
-    for (size_t i = 0; i < DT_COUNT(shapes); i++)
-        for (size_t j = 0; j < DT_COUNT(directions); j++) {
-            const shape *s = &shapes[i];
-            char name[64];
-            snprintf(name, sizeof name, "%zu x %zu @%zu /%zu %s", s->n, s->c, s->side, s->stride, s->where);
-            if (o.only && !strstr(name, o.only)) continue;
-            printf("%-40s %-11s ", name, directions[j].name);
-            measure(d, s, j, &o);
-        }
+    printf("%s, operands %s\n", text, o.warm ? "as they are left" : "from memory");
+    table(d, &o);
     d->api->close(d);
     return 0;
 }
