@@ -11,9 +11,9 @@ DML = {"name": "dml"}
 
 
 class Unlike(AgreementCase):
-    """Learning rate .01, with which networks of few numbers at a place are trained, from a start where no bias and no norm is trivial; but
-    shufflenet_v1, which magnifies rounding from there (test_families.Cancellation), from its ordinary start. Three steps: what these tests
-    are for is in each of them; a ReLU may flip in all but one."""
+    """A learning rate at which what a flipped ReLU does to a step stays small beside the weights: norms over few numbers magnify it. From a
+    start where no bias and no norm is trivial; but shufflenet_v1, which magnifies rounding from there (test_families.Cancellation), from
+    its ordinary start. Three steps: what these tests are for is in each of them; a ReLU may flip in all but one."""
 
     flips, steps, lr = 2, 3, 0.002
     PAIR = NotImplemented
@@ -41,7 +41,6 @@ class LargerTeacher(Unlike):
 class LargerStudent(Unlike):
     """1280x2x2 against 64x8x8: each place of the one is 16 of the other."""
 
-    lr = 0.002
     PAIR = "teacher=mobilenet_half", "student=resnet8"
 
 
@@ -57,10 +56,9 @@ class FourAgainstTwo(Unlike):
 
 
 class OnePlace(Unlike):
-    """512x1x1: all that can be similar is the mean of the other's map. Norms over as many numbers as there are pictures magnify what a
-    flipped ReLU does, so steps are small."""
+    """512x1x1: all that can be similar is the mean of the other's map."""
 
-    PAIR, lr = ("teacher=resnet8", "student=resnet18"), 0.002
+    PAIR = "teacher=resnet8", "student=resnet18"
 
     def test_places_that_are_not_weighed(self):
         self.unlike({"consensus": "align", "divergence": "repel", "weights": "none"})
