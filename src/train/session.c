@@ -275,7 +275,7 @@ static duet_status read_init(dt_session *s, int i, duet_error *err)
 static duet_status first_weights(dt_session *s, int i, duet_error *err)
 {
     const dt_recipe_network *n = &s->recipe->networks[i];
-    const bool all_from_file = n->init && n->init_strict && n->init_head != DT_HEAD_NEW; /* drawing can take seconds */
+    const bool all_from_file = n->init && n->init_strict && n->init_head != DT_HEAD_NEW; /* what is drawn would be written over */
     if (!all_from_file) DT_TRY(dt_state_initialise(s->state, i, (uint64_t)s->recipe->train.seed, err));
     return n->init ? read_init(s, i, err) : DUET_OK;
 }
