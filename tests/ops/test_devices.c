@@ -196,6 +196,25 @@ static void list_covers_every_operation(void **state)
         if (!covered[kind]) fail_msg("no case for %s", dt_kind_name((dt_kind)kind));
 }
 
+/* Also memory that was in use before; below, at and above the size of a huge page. */
+static void slabs_are_zeroed_and_aligned(void **state)
+{
+    (void)state;
+    const size_t huge = (size_t)2 << 20, sizes[] = {1, 1000, huge - 1, huge, huge + 1, 5 * huge + 12345};
+    for (size_t d = 0; d < n_devices; d++)
+        for (size_t i = 0; i < DT_COUNT(sizes); i++)
+            for (int again = 0; again < 3; again++) {
+                duet_error err;
+                void *block;
+                if (devices[d]->api->slab(devices[d], sizes[i], &block, &err)) fail_msg("%s: %s", titles[d], err.message);
+                assert_int_equal((uintptr_t)block % DT_ALIGN, 0);
+                for (size_t at = 0; at < sizes[i]; at++)
+                    if (((uint8_t *)block)[at]) fail_msg("%s: byte %zu of a slab of %zu is not 0", titles[d], at, sizes[i]);
+                memset(block, 0xA5, sizes[i]);
+                devices[d]->api->release(devices[d], block);
+            }
+}
+
 /* A not-a-number must reach the loss, where it stops the run: ReLU and clamp may not hide it. */
 static void not_a_number_passes_through(void **state)
 {
@@ -248,6 +267,7 @@ int main(int n_arguments, char **arguments)
         GROUP("classify"),
         GROUP("places"),
         GROUP("dense"),
+        cmocka_unit_test(slabs_are_zeroed_and_aligned),
         cmocka_unit_test(not_a_number_passes_through),
     };
     return cmocka_run_group_tests(tests, open_devices, close_devices);
