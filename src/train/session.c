@@ -277,7 +277,9 @@ static duet_status first_weights(dt_session *s, int i, duet_error *err)
     const dt_recipe_network *n = &s->recipe->networks[i];
     const bool all_from_file = n->init && n->init_strict && n->init_head != DT_HEAD_NEW; /* what is drawn would be written over */
     if (!all_from_file) DT_TRY(dt_state_initialise(s->state, i, (uint64_t)s->recipe->train.seed, err));
-    return n->init ? read_init(s, i, err) : DUET_OK;
+    const duet_status st = n->init ? read_init(s, i, err) : DUET_OK;
+    if (st) dt_context(err, "networks.%s.init", n->name);
+    return st;
 }
 
 static duet_status make_learners(dt_session *s, dt_beginning from, duet_error *err)

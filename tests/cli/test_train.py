@@ -115,7 +115,7 @@ class FineTuning(Case):
         self.run_ok(*from_file, "parts", "--resume")
         whole, parts = ((self.folder / run / "student.safetensors").read_bytes() for run in ("whole", "parts"))
         self.assertEqual(whole, parts)
-        self.run_bad(1, *from_file, "other", says=["run/student.safetensors", "cannot open it"])
+        self.run_bad(1, *from_file, "other", says=["networks.student.init: run/student.safetensors", "cannot open it"])
         self.assertFalse((self.folder / "other").exists())
 
     def test_layers_of_their_own_rate(self):
